@@ -1,0 +1,92 @@
+"""Collections of drawings on disk: files or folders in, labelled splits out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from sightline.errors import DrawingError
+from sightline.sketch.formats.quickdraw import OnError, Skipped, read_ndjson
+from sightline.sketch.sketch import Sketch
+
+SPLITS = ("train", "valid", "test")
+
+
+def read_collection(
+    path: str | os.PathLike[str],
+    *,
+    on_error: OnError = "raise",
+    skipped: Skipped | None = None,
+) -> list[Sketch]:
+    """All drawings of an ndjson file, or of every ndjson file of a folder, in name order."""
+    path = Path(path)
+    if not path.exists():
+        raise DrawingError(f"{path} does not exist; give an .ndjson[.gz] file or a folder of them")
+    files = sorted(p for p in path.iterdir() if _is_ndjson(p)) if path.is_dir() else [path]
+    if not files:
+        raise DrawingError(f"{path} holds no .ndjson or .ndjson.gz file")
+    return [s for file in files for s in read_ndjson(file, on_error=on_error, skipped=skipped)]
+
+
+def split_collection(
+    sketches: Sequence[Sketch], path: str | os.PathLike[str] | None = None, *, seed: int = 0
+) -> dict[str, list[Sketch]]:
+    """Split into train, valid and test.
+
+    A folder with a ``splits.json`` ({category: {split: [names]}}) is split as it says; otherwise
+    80, 10 and 10 % by a hash of name and seed, so that a drawing keeps its place when others
+    come or go.
+    """
+    named = _named_splits(Path(path) / "splits.json") if path is not None else {}
+    chosen: dict[str, list[Sketch]] = {split: [] for split in SPLITS}
+    for index, sketch in enumerate(sketches):
+        name = sketch.name or str(index)
+        split = named.get(name) if named else _hashed_split(name, seed)
+        if split is not None:
+            chosen[split].append(sketch)
+    return chosen
+
+
+def labels_of(sketches: Iterable[Sketch]) -> tuple[str, ...]:
+    """The labels of a collection, sorted.
+
+    Raises:
+        DrawingError: a drawing without a label.
+    """
+    labels = set()
+    for sketch in sketches:
+        if sketch.label is None:
+            raise DrawingError(f"{sketch.name or 'a drawing'} has no label ('word'): cannot learn")
+        labels.add(sketch.label)
+    return tuple(sorted(labels))
+
+
+def _is_ndjson(path: Path) -> bool:
+    return path.name.endswith((".ndjson", ".ndjson.gz"))
+
+
+def _named_splits(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    try:
+        table: Mapping[str, Mapping[str, list[str]]] = json.loads(path.read_text())
+        return {
+            str(name): split
+            for splits in table.values()
+            for split, names in splits.items()
+            for name in names
+            if split in SPLITS
+        }
+    except (ValueError, AttributeError, TypeError):
+        raise DrawingError(
+            f"{path} is not a table of splits: expected {{category: {{split: [names]}}}}"
+        ) from None
+
+
+def _hashed_split(name: str, seed: int) -> str:
+    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    share = int.from_bytes(digest[:4], "big") / 2**32
+    return "train" if share < 0.8 else "valid" if share < 0.9 else "test"

@@ -1,0 +1,85 @@
+"""Simplification as QuickDraw does it: scale, resample, Ramer-Douglas-Peucker."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from sightline.sketch.sketch import Sketch
+
+QUICKDRAW_SIDE = 255.0
+QUICKDRAW_EPSILON = 2.0
+
+
+def rdp_keep(points: Float[np.ndarray, "points 2"], epsilon: float) -> Bool[np.ndarray, " points"]:
+    """Which points Ramer-Douglas-Peucker keeps at tolerance ``epsilon`` (canvas units).
+
+    A point is kept when it is the farthest of its stretch from the *infinite line* through the
+    stretch's ends and that distance exceeds ``epsilon``. (Distance to the segment, the other
+    common reading, agrees with QuickDraw's files four times less often.) Iterative, so a stroke
+    of any length is safe.
+
+    Example:
+        >>> rdp_keep(np.array([[0, 0], [1, 0.1], [2, 0], [3, 5.0]]), 1.0).tolist()
+        [True, False, True, True]
+    """
+    keep = np.zeros(len(points), dtype=bool)
+    keep[[0, -1]] = True
+    stack = [(0, len(points) - 1)]
+    while stack:
+        first, last = stack.pop()
+        if last - first < 2:
+            continue
+        distance = _distance_to_line(points[first + 1 : last], points[first], points[last])
+        farthest = int(distance.argmax())
+        if distance[farthest] > epsilon:
+            middle = first + 1 + farthest
+            keep[middle] = True
+            stack += [(first, middle), (middle, last)]
+    return keep
+
+
+def resample(points: Float[np.ndarray, "points 2"], spacing: float) -> Float[np.ndarray, "new 2"]:
+    """Points at equal distances along a polyline; both ends stay.
+
+    The last step may be shorter than ``spacing``.
+    """
+    step = np.hypot(*np.diff(points, axis=0).T)
+    along = np.concatenate([[0.0], step.cumsum()])
+    if along[-1] == 0:
+        return points[[0, -1]]
+    wanted = np.append(np.arange(0.0, along[-1], spacing), along[-1])
+    moving = np.append(True, step > 0)
+    return np.stack([np.interp(wanted, along[moving], points[moving, k]) for k in (0, 1)], 1)
+
+
+def simplify(sketch: Sketch, *, epsilon: float = QUICKDRAW_EPSILON) -> Sketch:
+    """QuickDraw's simplification of a raw drawing.
+
+    Shift to the top-left corner, scale uniformly to a largest coordinate of 255, resample each
+    stroke at 1 pixel, Ramer-Douglas-Peucker with tolerance ``epsilon``, round to integers.
+    The number of strokes stays.
+
+    Source:
+        The QuickDraw data set's description of its simplified drawings.
+    """
+    lo, hi = sketch.box[:2], sketch.box[2:]
+    side = (hi - lo).max()
+    scale = QUICKDRAW_SIDE / side if side > 0 else 1.0
+    corner = sketch.transform(scale, -lo * scale)
+    return corner.with_points(np.rint(_thin(s, epsilon)) for s in corner.strokes)
+
+
+def _thin(points: np.ndarray, epsilon: float) -> np.ndarray:
+    dense = resample(points, 1.0)
+    return dense[rdp_keep(dense, epsilon)]
+
+
+def _distance_to_line(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Distance to the infinite line, as QuickDraw does; to the point where start is end."""
+    chord = end - start
+    length = float(np.hypot(*chord))
+    offset = points - start
+    if length == 0:
+        return np.hypot(*offset.T)
+    return np.abs(offset[:, 0] * chord[1] - offset[:, 1] * chord[0]) / length
