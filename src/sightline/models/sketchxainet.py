@@ -13,6 +13,8 @@ from torch.nn.utils.rnn import PackedSequence
 
 from sightline.errors import ModelError, unknown_name
 from sightline.sketch.batch import SketchBatch
+from sightline.sketch.simplify import simplify
+from sightline.sketch.sketch import Sketch
 
 Padding = Literal["none", "attended", "zeroed"]
 
@@ -125,6 +127,11 @@ class SketchXAINet(nn.Module):
         """The categories, in the order of the logits."""
         return self.config.labels
 
+    def prepare(self, sketch: Sketch) -> Sketch:
+        """The drawing as this model reads it: simplified as its training data was, normalised."""
+        epsilon = self.config.epsilon
+        return (sketch if epsilon is None else simplify(sketch, epsilon=epsilon)).normalise()
+
     def forward(self, batch: SketchBatch) -> Float[Tensor, "sketches labels"]:
         """Logits of drawings in the normalised frame."""
         return self.classify(self.embed(batch))
@@ -174,7 +181,7 @@ class SketchXAINet(nn.Module):
         config = self.config
         terms = [
             *([shape] if config.use_shape else []),
-            *([self.location(location)] if config.use_location else []),
+            *([self.location(location.to(self.location.weight.dtype))] if config.use_location else []),
             *([self.order(order)] if config.use_order else []),
         ]
         return torch.stack(terms).sum(0) if terms else torch.zeros_like(shape)
@@ -222,6 +229,8 @@ class StrokeShape(nn.Module):
     def forward(self, batch: SketchBatch) -> Float[Tensor, "strokes hidden"]:
         """Rows (dx, dy, 1 - end, end) of every stroke, packed without padding."""
         lengths = batch.points_per_stroke
+        if not len(lengths):
+            return batch.points.new_zeros(0, 2 * self.rnn.hidden_size)
         by_length = lengths.argsort(descending=True, stable=True)
         rank = torch.empty_like(by_length)
         rank[by_length] = torch.arange(len(lengths), device=lengths.device)

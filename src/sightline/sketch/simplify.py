@@ -43,31 +43,42 @@ def resample(points: Float[np.ndarray, "points 2"], spacing: float) -> Float[np.
     """Points at equal distances along a polyline; both ends stay.
 
     The last step may be shorter than ``spacing``.
+
+    Example:
+        >>> resample(np.array([[0.0, 0.0], [2.5, 0.0]]), 1.0)[:, 0].tolist()
+        [0.0, 1.0, 2.0, 2.5]
     """
-    step = np.hypot(*np.diff(points, axis=0).T)
+    step = _length(np.diff(points, axis=0))
     along = np.concatenate([[0.0], step.cumsum()])
     if along[-1] == 0:
         return points[[0, -1]]
-    wanted = np.append(np.arange(0.0, along[-1], spacing), along[-1])
-    moving = np.append(True, step > 0)
-    return np.stack([np.interp(wanted, along[moving], points[moving, k]) for k in (0, 1)], 1)
+    wanted = np.arange(0.0, along[-1], spacing)
+    wanted = wanted[wanted < along[-1]]
+    before = np.searchsorted(along, wanted, side="right") - 1
+    share = ((wanted - along[before]) / step[before])[:, None]
+    # Written as this sum, not as start + share * (end - start): where several points are equally
+    # far from a chord, rounding decides which of them Ramer-Douglas-Peucker keeps, and
+    # QuickDraw's files were rounded like this.
+    between = (1 - share) * points[before] + share * points[before + 1]
+    return np.append(between, points[-1:], axis=0)
 
 
 def simplify(sketch: Sketch, *, epsilon: float = QUICKDRAW_EPSILON) -> Sketch:
-    """QuickDraw's simplification of a raw drawing.
+    """QuickDraw's simplification of a raw drawing, to the last bit.
 
     Shift to the top-left corner, scale uniformly to a largest coordinate of 255, resample each
-    stroke at 1 pixel, Ramer-Douglas-Peucker with tolerance ``epsilon``, round to integers.
-    The number of strokes stays.
+    stroke at 1 pixel, Ramer-Douglas-Peucker with tolerance ``epsilon``, round to integers (halves
+    to the even one). The number of strokes stays; times go, since points go.
 
     Source:
-        The QuickDraw data set's description of its simplified drawings.
+        The QuickDraw data set's description of its simplified drawings. It leaves the order of
+        operations open; this one gives the same integers on each of 736 pairs of raw and
+        simplified drawings (multiplying by 255 / side instead gives them on 689).
     """
     lo, hi = sketch.box[:2], sketch.box[2:]
-    side = (hi - lo).max()
-    scale = QUICKDRAW_SIDE / side if side > 0 else 1.0
-    corner = sketch.transform(scale, -lo * scale)
-    return corner.with_points(np.rint(_thin(s, epsilon)) for s in corner.strokes)
+    side = float((hi - lo).max()) or QUICKDRAW_SIDE
+    corner = [(stroke - lo) * QUICKDRAW_SIDE / side for stroke in sketch.strokes]
+    return sketch.with_points(np.rint(_thin(stroke, epsilon)) for stroke in corner)
 
 
 def _thin(points: np.ndarray, epsilon: float) -> np.ndarray:
@@ -78,8 +89,13 @@ def _thin(points: np.ndarray, epsilon: float) -> np.ndarray:
 def _distance_to_line(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """Distance to the infinite line, as QuickDraw does; to the point where start is end."""
     chord = end - start
-    length = float(np.hypot(*chord))
+    length = float(_length(chord))
     offset = points - start
     if length == 0:
-        return np.hypot(*offset.T)
+        return _length(offset)
     return np.abs(offset[:, 0] * chord[1] - offset[:, 1] * chord[0]) / length
+
+
+def _length(vectors: np.ndarray) -> np.ndarray:
+    """Euclidean length along the last axis; not hypot, whose last bit differs from QuickDraw's."""
+    return np.sqrt((vectors**2).sum(-1))

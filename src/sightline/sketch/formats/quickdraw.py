@@ -52,6 +52,18 @@ class Skipped:
         return f"{self.count} skipped" + (f" ({'; '.join(self.reasons)}{more})" if self.count else "")
 
 
+def refuse_crowd(count: int, where: str, most: int = MOST_STROKES) -> None:
+    """Refuse a drawing of more strokes than a reader takes.
+
+    Example:
+        >>> refuse_crowd(5000, "cat.svg")
+        Traceback (most recent call last):
+        sightline.errors.DrawingError: cat.svg has 5000 strokes, more than 2000; split or simplify it
+    """
+    if count > most:
+        raise DrawingError(f"{where} has {count} strokes, more than {most}; split or simplify it")
+
+
 def iter_ndjson(
     path: str | os.PathLike[str],
     *,
@@ -145,11 +157,7 @@ def _drawing(line: bytes, where: str, on_short: OnShort) -> Sketch:
         raise DrawingError(f"{where} has no list 'drawing'; expected a QuickDraw record")
     if not strokes:
         raise DrawingError(f"{where} is empty: a drawing needs at least 1 stroke")
-    if len(strokes) > MOST_STROKES:
-        raise DrawingError(
-            f"{where} has {len(strokes)} strokes, more than {MOST_STROKES}; "
-            "no reader here takes so many: split or simplify it"
-        )
+    refuse_crowd(len(strokes), where)
     columns = [_columns(stroke, index, where) for index, stroke in enumerate(strokes)]
     timed = all(len(c) == 3 for c in columns)
     parts = record.get("part")
@@ -158,10 +166,14 @@ def _drawing(line: bytes, where: str, on_short: OnShort) -> Sketch:
         on_short=on_short,
         times=tuple(c[2] for c in columns) if timed else None,
         parts=tuple(map(str, parts)) if isinstance(parts, list) else None,
-        label=record.get("word"),
+        label=_text(record.get("word")),
         name=where,
     )
-    return replace(sketch, name=str(record.get("key_id", where)))
+    return replace(sketch, name=_text(record.get("key_id")) or where)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def _columns(stroke: Any, index: int, where: str) -> np.ndarray:
@@ -177,6 +189,10 @@ def _columns(stroke: Any, index: int, where: str) -> np.ndarray:
         )
     try:
         return np.array(stroke, dtype=np.float64)
+    except OverflowError:
+        raise DrawingError(
+            f"stroke {index} of {where} holds a number too large for a coordinate; mend the file"
+        ) from None
     except (TypeError, ValueError):
         raise DrawingError(f"stroke {index} of {where} holds values that are no numbers") from None
 
@@ -197,5 +213,5 @@ def _record(sketch: Sketch) -> dict[str, Any]:
 
 
 def _plain(values: np.ndarray) -> list[float] | list[int]:
-    whole = values.astype(np.int64)
-    return whole.tolist() if (whole == values).all() else values.tolist()
+    whole = np.isfinite(values).all() and (values == np.rint(values)).all()
+    return values.astype(np.int64).tolist() if whole else values.tolist()

@@ -1,0 +1,222 @@
+"""An explanation: one signed number per part and target, and how it was made."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from sightline.errors import GameError, SightlineError
+from sightline.parts import Parts, Points, Strokes
+from sightline.sketch.files import replace_file
+from sightline.sketch.sketch import Sketch
+
+FORMAT = "sightline explanation 1"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How an explanation was made.
+
+    Args:
+        method: its name in the registry; settings: what it was given; seed: of its samples.
+        model: class of the model; fingerprint: hash of its weights.
+        evaluations: rows asked of the model; seconds: wall-clock time.
+        versions: of sightline and torch.
+        notes: what a reader should know (a completeness gap, an early stop).
+    """
+
+    method: str
+    model: str
+    fingerprint: str
+    evaluations: int
+    seconds: float
+    settings: dict[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What each part did to each target.
+
+    Args:
+        scores: signed, in ``unit``, raw: never scaled for display.
+        parts: what the columns are.
+        targets: what the rows are; unit: of scores, value and base.
+        value: of each target with everything there; base: with nothing there.
+        made: how.
+        errors: standard errors of the scores, where the method samples.
+
+    Raises:
+        SightlineError: shapes that do not fit, or scores that are not finite.
+    """
+
+    scores: Float[np.ndarray, "targets parts"]
+    parts: Parts
+    targets: tuple[str, ...]
+    unit: str
+    value: Float[np.ndarray, " targets"]
+    base: Float[np.ndarray, " targets"]
+    made: Provenance
+    errors: Float[np.ndarray, "targets parts"] | None = None
+
+    def __post_init__(self) -> None:
+        wanted = (len(self.targets), len(self.parts))
+        if self.scores.shape != wanted:
+            raise SightlineError(
+                f"scores have shape {list(self.scores.shape)}; expected {list(wanted)}, one number "
+                f"for each target and each of the {self.parts.kind}"
+            )
+        if not np.isfinite(self.scores).all():
+            raise SightlineError(f"{self.made.method} gave scores that are not finite")
+
+    def __repr__(self) -> str:
+        targets = ", ".join(self.targets)
+        return f"Explanation({self.made.method}: {targets}; {len(self.parts)} {self.parts.kind})"
+
+    def target(self, name: str | int = 0) -> int:
+        """Row of a target given by name or index."""
+        if isinstance(name, str) and name in self.targets:
+            return self.targets.index(name)
+        if isinstance(name, int) and 0 <= name < len(self.targets):
+            return name
+        raise GameError(f"no target {name!r} here; explained: {', '.join(self.targets)}")
+
+    def ranking(self, target: str | int = 0) -> list[int]:
+        """Parts from the one that speaks most for the target to the one most against it."""
+        return np.argsort(-self.scores[self.target(target)], kind="stable").tolist()
+
+    @property
+    def gap(self) -> Float[np.ndarray, " targets"]:
+        """value - base - sum of scores: 0 where a method shares out the whole value."""
+        return self.value - self.base - self.scores.sum(1)
+
+    def blank(self, target: str | int = 0) -> str | None:
+        """Why a picture of this would show nothing, or None if it shows something."""
+        row = self.scores[self.target(target)]
+        if not row.any():
+            return "every score is 0: the target does not depend on these parts"
+        if (row <= 0).all():
+            return f"no evidence for the target: every score is negative (sum {row.sum():.3g})"
+        return None
+
+    def on(self, parts: Parts) -> Explanation:
+        """The same explanation on other parts of the same drawing.
+
+        Points to strokes adds up; strokes to points shares each score equally among the stroke's
+        points. The sum of the scores stays.
+
+        Raises:
+            GameError: parts of a drawing with other strokes or points.
+        """
+        if type(parts) is type(self.parts):
+            return self
+        spread = _membership(parts.sketch, self.parts.sketch)  # [strokes, points]
+        if isinstance(parts, Strokes):
+            scores = self.scores @ spread.T
+        else:
+            scores = self.scores @ (spread / spread.sum(1, keepdims=True))
+        note = f"carried from {self.parts.kind} to {parts.kind}"
+        made = replace(self.made, notes=(*self.made.notes, note))
+        return replace(self, scores=scores, parts=parts, errors=None, made=made)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write one safetensors file: the arrays, and a JSON manifest in its header."""
+        from safetensors.numpy import save
+
+        sketch = self.parts.sketch
+        arrays = {"scores": self.scores, "value": self.value, "base": self.base}
+        if self.errors is not None:
+            arrays["errors"] = self.errors
+        arrays["points"] = sketch.points
+        arrays["stroke_lengths"] = np.array([len(s) for s in sketch.strokes])
+        manifest = {
+            "format": FORMAT,
+            "parts": self.parts.kind,
+            "targets": list(self.targets),
+            "unit": self.unit,
+            "sketch": {"label": sketch.label, "name": sketch.name, "parts": sketch.parts},
+            "made": asdict(self.made),
+        }
+        arrays = {k: np.ascontiguousarray(v) for k, v in arrays.items()}
+        data = save(arrays, {"manifest": json.dumps(manifest)})
+        with replace_file(path) as stream:
+            stream.write(data)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Explanation:
+        """Read what `save` wrote; nothing in the file is executed.
+
+        Raises:
+            SightlineError: not such a file, or damaged.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        path = Path(path)
+        if not path.is_file():
+            raise SightlineError(f"{path} does not exist")
+        try:
+            with safe_open(path, "numpy") as file:
+                manifest = json.loads((file.metadata() or {}).get("manifest", "{}"))
+                arrays = {name: file.get_tensor(name) for name in file.keys()}
+            if manifest.get("format") != FORMAT:
+                raise SightlineError(f"{path} is not an explanation of this version ({FORMAT})")
+            return cls._from_manifest(manifest, arrays)
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            if isinstance(error, SightlineError):
+                raise
+            raise SightlineError(f"{path} is no explanation, or damaged: {error}") from None
+
+    @classmethod
+    def _from_manifest(cls, manifest: dict[str, Any], arrays: dict[str, Any]) -> Explanation:
+        ends = np.cumsum(arrays["stroke_lengths"])[:-1]
+        about = manifest["sketch"]
+        sketch = Sketch.from_strokes(
+            np.split(arrays["points"], ends),
+            label=about["label"],
+            name=about["name"],
+            parts=None if about["parts"] is None else tuple(about["parts"]),
+        )
+        made = manifest["made"] | {"notes": tuple(manifest["made"]["notes"])}
+        return cls(
+            scores=arrays["scores"],
+            parts={"strokes": Strokes, "points": Points}[manifest["parts"]](sketch),
+            targets=tuple(manifest["targets"]),
+            unit=manifest["unit"],
+            value=arrays["value"],
+            base=arrays["base"],
+            made=Provenance(**made),
+            errors=arrays.get("errors"),
+        )
+
+    def plot(self, path: str | os.PathLike[str], *, target: str | int = 0) -> None:
+        """Write a picture: parts coloured by signed score, with a scale in the target's unit.
+
+        The suffix chooses the format: .png, .pdf or .svg.
+        """
+        from sightline.picture import plot
+
+        plot(self, path, target=self.target(target))
+
+    def _repr_html_(self) -> str:
+        from sightline.picture import as_svg
+
+        return as_svg(self)
+
+
+def _membership(a: Sketch, b: Sketch) -> Float[np.ndarray, "strokes points"]:
+    lengths = [len(s) for s in a.strokes]
+    if lengths != [len(s) for s in b.strokes]:
+        raise GameError(
+            "these parts are of another drawing: its strokes have "
+            f"{lengths} points, the explained one's {[len(s) for s in b.strokes]}"
+        )
+    owner = np.repeat(np.arange(len(lengths)), lengths)
+    return (owner == np.arange(len(lengths))[:, None]).astype(float)

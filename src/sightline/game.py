@@ -1,0 +1,310 @@
+"""The game: model x parts x targets, as one function from presence to values."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sightline.budget import Budget
+from sightline.errors import GameError
+from sightline.models.door import as_model
+from sightline.parts import Bound, BoundPoints, Parts, place
+from sightline.sketch.raster import Rasteriser
+from sightline.targets import ClassScore
+
+LARGEST_BATCH = 512
+
+
+class Game:
+    """What happens to scores as parts come and go: ``game(presence) -> values``.
+
+    The model is checked once, with everything there and nothing there, before any method runs.
+    It leaves every call as it came: mode, hooks, ``requires_grad``, ``.grad``, and torch's random
+    state.
+
+    Args:
+        model: a model of drawings (`sightline.load`), or any picture classifier, which is then
+            wrapped in a `RasterModel` of 224 pixels.
+        parts: what comes and goes.
+        targets: what is asked; the predicted class by default.
+        batch: largest number of rows for one forward pass; halved when memory runs out.
+
+    Raises:
+        GameError: the three do not fit together; the message names mistake and cure.
+
+    Example:
+        >>> game = Game(model, Strokes(sketch), ClassScore("airplane"))    # doctest: +SKIP
+        >>> game(torch.ones(1, len(sketch)))                               # doctest: +SKIP
+        tensor([[9.41]], dtype=torch.float64)
+    """
+
+    def __init__(
+        self,
+        model: object,
+        parts: Parts,
+        targets: ClassScore | None = None,
+        *,
+        batch: int = LARGEST_BATCH,
+    ) -> None:
+        if batch < 1:
+            raise GameError(f"batch is {batch}; it must be at least 1")
+        self.model = as_model(model)
+        self.parts = parts
+        self.batch = batch
+        self.evaluations = 0
+        self.rows_at_once = batch
+        with self._untouched():
+            self._bound: Bound = parts.bind(self.model)
+            both = torch.tensor([[1.0], [0.0]]).expand(2, len(parts)).to(*place(self.model))
+            output = _checked(self._play(both), rows=2)
+        known = tuple(getattr(self.model, "labels", ()))
+        self._targets = (targets or ClassScore()).bind(known, output)
+        self.evaluations = 2
+        ends = self._targets.read(output).double().cpu()
+        self.value, self.base = ends[0], ends[1]
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the targets, in the order of the values."""
+        return self._targets.names
+
+    @property
+    def unit(self) -> str:
+        """The unit of the values."""
+        return self._targets.unit
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return place(self.model)[0]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the model's class and weights: the same model, the same explanation."""
+        digest = hashlib.sha256(type(self.model).__name__.encode())
+        if isinstance(self.model, nn.Module):
+            for name, value in self.model.state_dict().items():
+                digest.update(name.encode())
+                digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy())
+        return digest.hexdigest()[:16]
+
+    def __call__(self, presence: Float[Tensor, "rows parts"]) -> Float[Tensor, "rows targets"]:
+        """Values of many coalitions, float64 on the CPU, without gradients.
+
+        Each row counts as one evaluation.
+        """
+        self._check_presence(presence)
+        with self._untouched():
+            return self._in_pieces(presence, self._values)
+
+    def gradient(
+        self, presence: Float[Tensor, "rows parts"], *, straight_through: bool = False
+    ) -> Float[Tensor, "rows targets parts"]:
+        """Derivative of each target by the presence of each part, float64 on the CPU.
+
+        Args:
+            presence: where to differentiate.
+            straight_through: where ink saturates, let the gradient pass (SLA's convention).
+
+        Raises:
+            GameError: these parts come and go whole, or the model's answer carries no gradient.
+        """
+        self._check_presence(presence)
+        if not self._bound.partial:
+            raise GameError(
+                f"{self.parts.kind} come and go whole, so there is no gradient by presence; "
+                "use occlusion, kernel_shap, or p_sla (the gradient by coordinates)"
+            )
+
+        def slopes(rows: Tensor) -> Tensor:
+            rows = rows.clone().requires_grad_()
+            values = self._targets.read(
+                self._play(rows, grad=True, straight_through=straight_through)
+            )
+            return _jacobian(values, rows)
+
+        self._check_differentiable()
+        with self._untouched():
+            return self._in_pieces(presence, slopes)
+
+    def coordinate_gradient(
+        self, *, rasteriser: Rasteriser | None = None
+    ) -> Float[Tensor, "targets points 2"]:
+        """Derivative of each target by the coordinates of each point (normalised frame).
+
+        Raises:
+            GameError: the parts are not points.
+        """
+        bound = self._bound
+        if not isinstance(bound, BoundPoints):
+            raise GameError(
+                f"a gradient by coordinates needs points, not {self.parts.kind}: "
+                "use sl.Points(model.prepare(sketch))"
+            )
+        self._check_differentiable()
+        with self._untouched(), torch.enable_grad():
+            points = bound.points.clone().requires_grad_()
+            values = self._targets.read(bound.moved(points, rasteriser=rasteriser))
+            self.evaluations += 1
+            slopes = [_slope(v, points) for v in values[0]]
+        return torch.stack(slopes).double().cpu()
+
+    def _check_differentiable(self) -> None:
+        if isinstance(self.model, nn.Module) and any(p.is_inference() for p in self.model.parameters()):
+            raise GameError(
+                "the model was loaded under torch.inference_mode, so nothing can be "
+                "differentiated; load it outside, or use shapley, kernel_shap, occlusion"
+            )
+
+    def _values(self, rows: Tensor) -> Tensor:
+        return self._targets.read(_checked(self._play(rows), rows=len(rows)))
+
+    def _play(
+        self, rows: Tensor, *, grad: bool = False, straight_through: bool = False
+    ) -> Tensor:
+        with torch.enable_grad() if grad else torch.no_grad():
+            return self._bound(rows, straight_through=straight_through)
+
+    def _in_pieces(self, presence: Tensor, play: Callable[[Tensor], Tensor]) -> Tensor:
+        presence = presence.detach().to(*place(self.model))
+        pieces, start = [], 0
+        while start < len(presence):
+            rows = presence[start : start + self.rows_at_once]
+            try:
+                pieces.append(play(rows).detach().double().cpu())
+            except RuntimeError as error:
+                if not _out_of_memory(error) or len(rows) == 1:
+                    raise
+                self.rows_at_once = len(rows) // 2
+                continue
+            start += len(rows)
+            self.evaluations += len(rows)
+        return torch.cat(pieces)
+
+    def _check_presence(self, presence: Tensor) -> None:
+        if presence.ndim != 2 or presence.shape[1] != len(self.parts) or not len(presence):
+            raise GameError(
+                f"presence has shape {list(presence.shape)}; expected [rows, {len(self.parts)}], "
+                f"one column for each of the {self.parts.kind}"
+            )
+        if not bool(((presence >= 0) & (presence <= 1)).all()):
+            raise GameError("presence must lie in [0, 1]: 1 is there, 0 is absent")
+        if not getattr(self, "_bound", None) or self._bound.partial:
+            return
+        if not bool(((presence == 0) | (presence == 1)).all()):
+            raise GameError(f"{self.parts.kind} come and go whole: presence must be 0 or 1")
+
+    @contextmanager
+    def _untouched(self) -> Iterator[None]:
+        with as_found(self.model):
+            yield
+
+
+@contextmanager
+def as_found(model: object) -> Iterator[None]:
+    """Evaluation mode without gradients on weights; everything is put back, also on failure.
+
+    Puts back each module's mode, each weight's ``requires_grad`` and ``.grad``, buffers, and
+    torch's random state; gradient mode and inference mode are left as the caller has them.
+    """
+    if not isinstance(model, nn.Module):
+        with torch.random.fork_rng(devices=[]):
+            yield
+        return
+    modes = [(module, module.training) for module in model.modules()]
+    weights = [(p, p.requires_grad, p.grad) for p in model.parameters()]
+    devices = {p.device for p, _, _ in weights if p.device.type == "cuda"}
+    kept = [(b, b.detach().clone()) for b in model.buffers()]
+    inference = torch.is_inference_mode_enabled()
+    with torch.random.fork_rng(devices=sorted(d.index or 0 for d in devices)):
+        try:
+            model.eval()
+            for weight, _, _ in weights:
+                weight.requires_grad_(False)
+            with torch.inference_mode(False) if inference else nullcontext():
+                yield
+        finally:
+            for module, training in modes:
+                module.training = training
+            for weight, needs, grad in weights:
+                weight.requires_grad_(needs)
+                weight.grad = grad
+            with torch.no_grad():
+                for buffer, value in kept:
+                    if not torch.equal(buffer, value):
+                        buffer.copy_(value)
+
+
+class Meter:
+    """Evaluations and seconds that one method spends, against its budget."""
+
+    def __init__(self, game: Game, budget: Budget | None = None) -> None:
+        self.game, self.budget = game, budget
+        self._evaluations = game.evaluations
+        self._started = time.monotonic()
+
+    @property
+    def evaluations(self) -> int:
+        """Rows asked of the model so far."""
+        return self.game.evaluations - self._evaluations
+
+    @property
+    def seconds(self) -> float:
+        """Time so far."""
+        return time.monotonic() - self._started
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether a budget in seconds is used up."""
+        limit = self.budget.seconds if self.budget else None
+        return limit is not None and self.seconds >= limit
+
+
+def _checked(output: object, *, rows: int) -> Tensor:
+    if not isinstance(output, Tensor):
+        raise GameError(
+            f"the model answered a {type(output).__name__}, not a tensor [batch, classes]; wrap "
+            "it in a module that returns its logits"
+        )
+    if output.ndim != 2 or not output.is_floating_point():
+        raise GameError(
+            f"the model answered {output.dtype} of shape {list(output.shape)}; expected logits "
+            "[batch, classes]"
+        )
+    if len(output) != rows:
+        raise GameError(
+            f"the model answered {len(output)} rows for {rows} pictures; it must answer one row "
+            "a picture"
+        )
+    if not bool(output.isfinite().all()):
+        raise GameError(
+            "the model answered NaN or infinity; check its weights, or its precision "
+            f"({output.dtype})"
+        )
+    return output.float() if output.dtype in (torch.float16, torch.bfloat16) else output
+
+
+def _jacobian(values: Tensor, rows: Tensor) -> Float[Tensor, "rows targets parts"]:
+    return torch.stack([_slope(column, rows) for column in values.unbind(1)], 1)
+
+
+def _slope(values: Tensor, by: Tensor) -> Tensor:
+    if values.requires_grad:
+        slope = torch.autograd.grad(values.sum(), by, retain_graph=True, allow_unused=True)[0]
+        if slope is not None:
+            return slope
+    raise GameError(
+        "the model's answer carries no gradient (it detaches, converts to numpy, or runs under "
+        "no_grad inside); use a method that needs none: shapley, kernel_shap, occlusion"
+    )
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)

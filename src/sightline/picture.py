@@ -1,0 +1,170 @@
+"""Pictures of explanations: strokes coloured by signed score, with a scale in the target's unit."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from sightline.errors import SightlineError
+from sightline.parts import Strokes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from sightline.explanation import Explanation
+
+AGAINST, NEUTRAL, FOR = "#0072B2", "#B9B9B9", "#D55E00"
+"""Blue speaks against the target, vermilion for it (Okabe and Ito's palette for all eyes)."""
+
+SUFFIXES = (".png", ".pdf", ".svg")
+MOST_BARS = 20
+
+
+def plot(why: Explanation, path: str | os.PathLike[str], *, target: int = 0) -> None:
+    """Write the picture of one target; the suffix chooses the format."""
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise SightlineError(f"cannot draw {path.name!r}: use one of {', '.join(SUFFIXES)}")
+    write_figure(figure(why, target=target), path)
+
+
+def as_svg(why: Explanation, *, target: int = 0) -> str:
+    """The picture as an SVG element, to stand inside a page."""
+    return figure_svg(figure(why, target=target))
+
+
+def figure(why: Explanation, *, target: int = 0) -> Figure:
+    """The drawing with its scale, and the parts ranked as bars."""
+    from matplotlib.figure import Figure
+
+    fig = Figure(figsize=(8.4, 4.2), layout="constrained")
+    drawing, bars = fig.subplots(1, 2, width_ratios=(1.15, 1))
+    scores = why.scores[target]
+    limit = float(np.abs(scores).max()) or 1.0
+    draw_scores(drawing, why, target, limit)
+    _draw_bars(bars, why, target, limit)
+    name = why.targets[target]
+    fig.suptitle(f"What speaks for “{name}”  ({why.made.method})", fontsize=12)
+    _add_scale(fig, drawing, limit, why.unit)
+    reason = why.blank(target)
+    if reason:
+        fig.supxlabel(reason, fontsize=9, color="#555555")
+    return fig
+
+
+def draw_scores(axes: Axes, why: Explanation, target: int, limit: float) -> None:
+    """The drawing on ``axes``, each part in the colour of its score; full colour at ``limit``."""
+    sketch = why.parts.sketch
+    scores = why.scores[target] / limit
+    colours = colour_map()(0.5 + scores / 2)
+    if isinstance(why.parts, Strokes):
+        for index in np.argsort(np.abs(scores)):  # the strongest on top
+            stroke = sketch.strokes[index]
+            axes.plot(*stroke.T, color=colours[index], lw=1.6 + 2.4 * abs(scores[index]), **_ROUND)
+        _number_strokes(axes, sketch.strokes, why.ranking(target))
+    else:
+        draw_sketch(axes, sketch.strokes, colour="#CFCFCF")
+        size = 6 + 50 * np.abs(scores)
+        axes.scatter(*sketch.points.T, c=colours, s=size, zorder=3, linewidths=0)
+    frame(axes, sketch.points)
+
+
+def draw_sketch(
+    axes: Axes, strokes: Sequence[Float[np.ndarray, "points 2"]], *, colour: str = "#222222"
+) -> None:
+    """Plain strokes in one colour."""
+    for stroke in strokes:
+        axes.plot(*stroke.T, color=colour, lw=1.6, **_ROUND)
+
+
+def frame(axes: Axes, points: Float[np.ndarray, "points 2"]) -> None:
+    """Equal scales, y down, room around, no axes."""
+    lo, hi = points.min(0), points.max(0)
+    side = float((hi - lo).max()) or 1.0
+    centre, half = (lo + hi) / 2, 0.57 * side
+    axes.set_xlim(centre[0] - half, centre[0] + half)
+    axes.set_ylim(centre[1] + half, centre[1] - half)
+    axes.set_aspect("equal")
+    axes.axis("off")
+
+
+def colour_map() -> Any:
+    """From against (blue) over nothing (grey) to for (vermilion)."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("sightline", [AGAINST, NEUTRAL, FOR])
+
+
+def write_figure(fig: Figure, path: Path) -> None:
+    """Write a figure so that it appears whole or not at all."""
+    from sightline.sketch.files import replace_file
+
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format=path.suffix.lower()[1:], dpi=150)
+    with replace_file(path) as stream:
+        stream.write(buffer.getvalue())
+
+
+def figure_svg(fig: Figure) -> str:
+    """A figure as an SVG element without its XML preamble."""
+    buffer = io.StringIO()
+    fig.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+_ROUND: dict[str, Any] = {"solid_capstyle": "round", "solid_joinstyle": "round"}
+
+
+def _number_strokes(axes: Axes, strokes: Sequence[np.ndarray], ranking: list[int]) -> None:
+    for place, index in enumerate(ranking[:MOST_BARS], start=1):
+        middle = strokes[index][len(strokes[index]) // 2]
+        axes.annotate(
+            str(place),
+            middle,
+            fontsize=8,
+            ha="center",
+            va="center",
+            bbox={"boxstyle": "circle,pad=0.15", "fc": "white", "ec": "#888888", "lw": 0.6},
+            zorder=5,
+        )
+
+
+def _draw_bars(axes: Axes, why: Explanation, target: int, limit: float) -> None:
+    ranking = why.ranking(target)
+    shown = ranking if len(ranking) <= MOST_BARS else _strongest(why, target)
+    scores = why.scores[target][shown]
+    errors = None if why.errors is None else 1.96 * why.errors[target][shown]
+    places = np.arange(len(shown))
+    axes.barh(places, scores, xerr=errors, color=colour_map()(0.5 + scores / limit / 2))
+    names = [f"{ranking.index(i) + 1}  {why.parts.names[i]}" for i in shown]
+    axes.set_yticks(places, names, fontsize=8)
+    axes.invert_yaxis()
+    axes.axvline(0, color="#444444", lw=0.8)
+    axes.set_xlabel(why.unit)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    if len(shown) < len(ranking):
+        axes.set_title(f"the strongest {len(shown)} of {len(ranking)}", fontsize=8, color="#555555")
+
+
+def _strongest(why: Explanation, target: int) -> list[int]:
+    strongest = set(np.argsort(-np.abs(why.scores[target]))[:MOST_BARS].tolist())
+    return [i for i in why.ranking(target) if i in strongest]
+
+
+def _add_scale(fig: Figure, axes: Axes, limit: float, unit: str) -> None:
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    scale = ScalarMappable(Normalize(-limit, limit), colour_map())
+    bar = fig.colorbar(scale, ax=axes, location="bottom", shrink=0.8, aspect=30, pad=0.02)
+    bar.set_label(f"against  ←  {unit}  →  for", fontsize=9)
+    bar.outline.set_visible(False)  # type: ignore[operator]

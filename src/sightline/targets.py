@@ -1,0 +1,96 @@
+"""Targets: the scalars that a game asks about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from jaxtyping import Float
+from torch import Tensor
+
+from sightline.errors import GameError, unknown_name
+
+Scale = Literal["logit", "log-probability", "probability"]
+SCALES: tuple[Scale, ...] = ("logit", "log-probability", "probability")
+
+
+@dataclass(frozen=True)
+class BoundTargets:
+    """Targets resolved against a model's output: their names, their unit, how to read them."""
+
+    names: tuple[str, ...]
+    unit: str
+    read: Callable[[Float[Tensor, "batch classes"]], Float[Tensor, "batch targets"]]
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """The score of one or several classes.
+
+    Args:
+        labels: a name, an index, or a list of either; None asks about the predicted class.
+        scale: ``"logit"``, ``"log-probability"`` or ``"probability"``: the unit of the values.
+
+    Example:
+        >>> ClassScore("airplane", scale="probability")
+        ClassScore(labels='airplane', scale='probability')
+    """
+
+    labels: str | int | Sequence[str | int] | None = None
+    scale: Scale = "logit"
+
+    def __post_init__(self) -> None:
+        if self.scale not in SCALES:
+            raise GameError(unknown_name("scale", self.scale, SCALES))
+        if isinstance(self.labels, Sequence) and not len(self.labels):
+            raise GameError("no target: name at least one label, or None for the predicted class")
+
+    def bind(self, known: tuple[str, ...], output: Float[Tensor, "batch classes"]) -> BoundTargets:
+        """Resolve labels against the model's output on the whole input (row 0).
+
+        Raises:
+            GameError: a label the model does not know, an index out of range, an output that is
+                no ``[batch, classes]`` tensor or does not fit the labels.
+        """
+        classes = output.shape[1]
+        if known and len(known) != classes:
+            raise GameError(
+                f"the model has {len(known)} labels but answers {classes} numbers; "
+                "give it one label a class"
+            )
+        labels = [int(output[0].argmax())] if self.labels is None else self._listed()
+        indices = [self._index(label, known, classes) for label in labels]
+        names = tuple(known[i] if known else str(i) for i in indices)
+        return BoundTargets(names, self.scale, lambda answer: self._read(answer)[:, indices])
+
+    def _listed(self) -> list[str | int]:
+        if self.labels is None or isinstance(self.labels, str | int):
+            return [] if self.labels is None else [self.labels]
+        return list(self.labels)
+
+    def _read(self, output: Tensor) -> Tensor:
+        if self.scale == "logit":
+            return output
+        log = output.log_softmax(1)
+        return log if self.scale == "log-probability" else log.exp()
+
+    @staticmethod
+    def _index(label: str | int, known: tuple[str, ...], classes: int) -> int:
+        if isinstance(label, str):
+            if not known:
+                raise GameError(
+                    f"target {label!r} is a name, but this model has no labels; give an index "
+                    f"from 0 to {classes - 1}, or labels=... when wrapping the model"
+                )
+            if label not in known:
+                raise GameError(unknown_name("label", label, known))
+            return known.index(label)
+        if isinstance(label, bool) or not isinstance(label, int):
+            raise GameError(f"target {label!r} is neither a label nor an index")
+        if not 0 <= label < classes:
+            raise GameError(
+                f"target {label} is out of range: this model answers {classes} classes, "
+                f"0 to {classes - 1}"
+            )
+        return label
