@@ -95,7 +95,7 @@ class Explanation:
 
     @property
     def gap(self) -> Float[np.ndarray, " targets"]:
-        """value - base - sum of scores: 0 where a method shares out the whole value."""
+        """What the scores leave over: value - base - their sum; 0 where all is shared out."""
         return self.value - self.base - self.scores.sum(1)
 
     def blank(self, target: str | int = 0) -> str | None:
@@ -165,7 +165,7 @@ class Explanation:
         try:
             with safe_open(path, "numpy") as file:
                 manifest = json.loads((file.metadata() or {}).get("manifest", "{}"))
-                arrays = {name: file.get_tensor(name) for name in file.keys()}
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no dict
             if manifest.get("format") != FORMAT:
                 raise SightlineError(f"{path} is not an explanation of this version ({FORMAT})")
             return cls._from_manifest(manifest, arrays)
@@ -187,7 +187,7 @@ class Explanation:
         made = manifest["made"] | {"notes": tuple(manifest["made"]["notes"])}
         return cls(
             scores=arrays["scores"],
-            parts={"strokes": Strokes, "points": Points}[manifest["parts"]](sketch),
+            parts=_PARTS[manifest["parts"]](sketch),
             targets=tuple(manifest["targets"]),
             unit=manifest["unit"],
             value=arrays["value"],
@@ -209,6 +209,9 @@ class Explanation:
         from sightline.picture import as_svg
 
         return as_svg(self)
+
+
+_PARTS: dict[str, type[Strokes] | type[Points]] = {"strokes": Strokes, "points": Points}
 
 
 def _membership(a: Sketch, b: Sketch) -> Float[np.ndarray, "strokes points"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import cached_property
 
 import torch
@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from sightline.budget import Budget
 from sightline.errors import GameError
+from sightline.models.as_found import as_found
 from sightline.models.door import as_model
-from sightline.parts import Bound, BoundPoints, Parts, place
+from sightline.models.place import place
+from sightline.parts import Bound, BoundPoints, Parts
 from sightline.sketch.raster import Rasteriser
 from sightline.targets import ClassScore
 
@@ -92,7 +94,7 @@ class Game:
         if isinstance(self.model, nn.Module):
             for name, value in self.model.state_dict().items():
                 digest.update(name.encode())
-                digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy())
+                digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy())
         return digest.hexdigest()[:16]
 
     def __call__(self, presence: Float[Tensor, "rows parts"]) -> Float[Tensor, "rows targets"]:
@@ -157,7 +159,8 @@ class Game:
         return torch.stack(slopes).double().cpu()
 
     def _check_differentiable(self) -> None:
-        if isinstance(self.model, nn.Module) and any(p.is_inference() for p in self.model.parameters()):
+        weights = self.model.parameters() if isinstance(self.model, nn.Module) else ()
+        if any(weight.is_inference() for weight in weights):
             raise GameError(
                 "the model was loaded under torch.inference_mode, so nothing can be "
                 "differentiated; load it outside, or use shapley, kernel_shap, occlusion"
@@ -207,41 +210,6 @@ class Game:
             yield
 
 
-@contextmanager
-def as_found(model: object) -> Iterator[None]:
-    """Evaluation mode without gradients on weights; everything is put back, also on failure.
-
-    Puts back each module's mode, each weight's ``requires_grad`` and ``.grad``, buffers, and
-    torch's random state; gradient mode and inference mode are left as the caller has them.
-    """
-    if not isinstance(model, nn.Module):
-        with torch.random.fork_rng(devices=[]):
-            yield
-        return
-    modes = [(module, module.training) for module in model.modules()]
-    weights = [(p, p.requires_grad, p.grad) for p in model.parameters()]
-    devices = {p.device for p, _, _ in weights if p.device.type == "cuda"}
-    kept = [(b, b.detach().clone()) for b in model.buffers()]
-    inference = torch.is_inference_mode_enabled()
-    with torch.random.fork_rng(devices=sorted(d.index or 0 for d in devices)):
-        try:
-            model.eval()
-            for weight, _, _ in weights:
-                weight.requires_grad_(False)
-            with torch.inference_mode(False) if inference else nullcontext():
-                yield
-        finally:
-            for module, training in modes:
-                module.training = training
-            for weight, needs, grad in weights:
-                weight.requires_grad_(needs)
-                weight.grad = grad
-            with torch.no_grad():
-                for buffer, value in kept:
-                    if not torch.equal(buffer, value):
-                        buffer.copy_(value)
-
-
 class Meter:
     """Evaluations and seconds that one method spends, against its budget."""
 
@@ -261,10 +229,10 @@ class Meter:
         return time.monotonic() - self._started
 
     @property
-    def out_of_time(self) -> bool:
-        """Whether a budget in seconds is used up."""
+    def seconds_left(self) -> float | None:
+        """Time left in the budget; None where it sets no time."""
         limit = self.budget.seconds if self.budget else None
-        return limit is not None and self.seconds >= limit
+        return None if limit is None else limit - self.seconds
 
 
 def _checked(output: object, *, rows: int) -> Tensor:

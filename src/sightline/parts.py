@@ -8,10 +8,12 @@ from functools import cached_property
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from sightline.errors import GameError
+from sightline.models.place import place
 from sightline.models.protocol import PictureModel, SketchModel, StrokeModel
+from sightline.models.sketchxainet import StrokeTokens
 from sightline.sketch.batch import SketchBatch
 from sightline.sketch.raster import Rasteriser
 from sightline.sketch.sketch import Sketch
@@ -90,7 +92,9 @@ class Points:
     def names(self) -> tuple[str, ...]:
         """One name a point."""
         return tuple(
-            f"stroke {i} point {k}" for i, s in enumerate(self.sketch.strokes) for k in range(len(s))
+            f"stroke {i} point {k}"
+            for i, stroke in enumerate(self.sketch.strokes)
+            for k in range(len(stroke))
         )
 
     def bind(self, model: object) -> BoundPoints:
@@ -129,7 +133,7 @@ class _StrokeTokens(Bound):
     def _with_only(self, there: Tensor) -> Tensor:
         return self.model.classify(self._tokens(there.nonzero()[:, 1], there.sum(1)))
 
-    def _tokens(self, index: Tensor, counts: Tensor) -> object:
+    def _tokens(self, index: Tensor, counts: Tensor) -> StrokeTokens:
         tokens = self.tokens
         return replace(
             tokens,
@@ -171,6 +175,7 @@ class BoundPoints(Bound):
     def __call__(
         self, presence: Float[Tensor, "batch parts"], *, straight_through: bool = False
     ) -> Tensor:
+        """The output with absent points left out of their lines."""
         return self.model(self._without_absent(presence.bool()))
 
     def _without_absent(self, there: Tensor) -> SketchBatch:
@@ -219,14 +224,6 @@ def _prepared(model: object, sketch: Sketch) -> Sketch:
 def _batch(model: object, sketch: Sketch) -> SketchBatch:
     device, dtype = place(model)
     return SketchBatch.from_sketches([sketch], dtype=dtype).to(device)
-
-
-def place(model: object) -> tuple[torch.device, torch.dtype]:
-    """Where a model is, and the float type its inputs should have (half types take float32)."""
-    weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
-    if weight is None:
-        return torch.device("cpu"), torch.float32
-    return weight.device, torch.float64 if weight.dtype == torch.float64 else torch.float32
 
 
 def _unfit(model: object, kind: str) -> GameError:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from sightline.errors import SightlineError
 from sightline.parts import Strokes
@@ -71,8 +71,8 @@ def draw_scores(axes: Axes, why: Explanation, target: int, limit: float) -> None
         _number_strokes(axes, sketch.strokes, why.ranking(target))
     else:
         draw_sketch(axes, sketch.strokes, colour="#CFCFCF")
-        size = 6 + 50 * np.abs(scores)
-        axes.scatter(*sketch.points.T, c=colours, s=size, zorder=3, linewidths=0)
+        x, y = sketch.points.T
+        axes.scatter(x, y, c=colours, s=6 + 50 * np.abs(scores), zorder=3, linewidths=0)
     frame(axes, sketch.points)
 
 
@@ -167,4 +167,58 @@ def _add_scale(fig: Figure, axes: Axes, limit: float, unit: str) -> None:
     scale = ScalarMappable(Normalize(-limit, limit), colour_map())
     bar = fig.colorbar(scale, ax=axes, location="bottom", shrink=0.8, aspect=30, pad=0.02)
     bar.set_label(f"against  ←  {unit}  →  for", fontsize=9)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
+
+
+def curves_figure(
+    curves: Mapping[str, tuple[Float[np.ndarray, " steps"], Float[np.ndarray, "orders steps"]]],
+    unit: str,
+) -> Figure:
+    """One panel a curve: the value along the explained order, over that of random orders."""
+    from matplotlib.figure import Figure
+
+    fig = Figure(figsize=(3.1 * len(curves), 2.5), layout="constrained")
+    panels = fig.subplots(1, len(curves), sharey=True, squeeze=False)[0]
+    for axes, (name, (values, random)) in zip(panels, curves.items(), strict=True):
+        share = np.linspace(0, 1, len(values))
+        low, middle, high = np.percentile(random, [10, 50, 90], axis=0)
+        axes.fill_between(share, low, high, color="#DDDDDD", label="random, 80 %", lw=0)
+        axes.plot(share, middle, color="#999999", lw=1)
+        axes.plot(share, values, color=FOR, lw=2, label="as explained")
+        axes.set_title(name, fontsize=10)
+        axes.set_xlabel("share of strokes", fontsize=9)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel(unit, fontsize=9)
+    panels[0].legend(frameon=False, fontsize=8)
+    return fig
+
+
+def confusion_figure(
+    confusion: Int[np.ndarray, "labels labels"], labels: Sequence[str]
+) -> Figure:
+    """True labels down, answers across; shade is the share of the row, hits are left white.
+
+    Only the misses are coloured, since in a good model they are what one looks for.
+    """
+    from matplotlib.figure import Figure
+
+    count = len(labels)
+    side = max(4.0, 0.32 * count + 2)
+    fig = Figure(figsize=(side, side), layout="constrained")
+    axes = fig.subplots()
+    share = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
+    wrong = np.where(np.eye(count, dtype=bool), 0.0, share)
+    axes.imshow(wrong, cmap="Oranges", vmin=0, vmax=max(float(wrong.max()), 0.01))
+    for row, column in zip(*confusion.nonzero(), strict=True):
+        colour = "#999999" if row == column else "#222222"
+        count_here = str(confusion[row, column])
+        axes.text(
+            column, row, count_here, ha="center", va="center", fontsize=7, color=colour
+        )
+    axes.set_xticks(range(count), labels, rotation=90, fontsize=8)
+    axes.set_yticks(range(count), labels, fontsize=8)
+    axes.set_xlabel("answer")
+    axes.set_ylabel("drawn")
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    return fig

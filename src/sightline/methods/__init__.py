@@ -46,3 +46,17 @@ def explain(
     if method in SAMPLED:
         settings["seed"] = seed
     return METHODS[method](game, **settings)
+
+__all__ = [
+    "BUDGETED",
+    "METHODS",
+    "SAMPLED",
+    "explain",
+    "kernel_shap",
+    "occlusion",
+    "p_sla",
+    "random",
+    "shapley",
+    "sla",
+    "sla_integrated",
+]

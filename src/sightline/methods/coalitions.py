@@ -141,11 +141,11 @@ class PairedDesign:
         left = min(pairs, sum(room))
         while left:
             open_strata = [i for i in order if counts[i] < room[i]]
-            level = min((self._strata[i].drawn + counts[i]) / self._strata[i].share for i in open_strata)
+            strata = self._strata
+            fill = {i: (strata[i].drawn + counts[i]) / strata[i].share for i in open_strata}
+            level = min(fill.values())
             for i in open_strata:
-                stratum = self._strata[i]
-                lowest = (stratum.drawn + counts[i]) / stratum.share <= level
-                if lowest and left:
+                if fill[i] <= level and left:
                     counts[i] += 1
                     left -= 1
         return counts

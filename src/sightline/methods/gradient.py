@@ -40,6 +40,7 @@ def sla_integrated(
     The scores sum to value - base, up to the error of the quadrature, which is reported.
 
     Args:
+        game: parts that may be partly there.
         budget: evaluations: nodes of the Gauss-Legendre rule on [0, 1].
 
     Source:

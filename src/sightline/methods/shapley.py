@@ -113,12 +113,13 @@ def kernel_shap(
     if n == 1:
         return record(game, (game.value - game.base)[:, None], meter, "kernel_shap", seed=seed)
     design = PairedDesign(n, torch.Generator().manual_seed(seed))
-    allowed = min(2**n, limit.evaluations or 2**n) - 2 if n < 60 else (limit.evaluations or 2**62) - 2
-    fit, notes = None, ()
+    allowed = min(2**n, limit.evaluations or 2**n) - 2  # everything and nothing are known already
+    fit: Fit | None = None
+    notes: tuple[str, ...] = ()
     gains: list[Tensor] = []
     while True:
         spent = 2 * len(design.members)
-        fresh = design.draw(_round(n, spent, allowed) // 2)
+        fresh = design.draw(_round(n, spent, allowed, meter) // 2)
         if not len(fresh):
             break
         values = game(torch.cat([fresh, 1 - fresh])).unflatten(0, (2, -1))
@@ -127,7 +128,7 @@ def kernel_shap(
         if stop is not None and fit.settled(stop):
             notes = (f"stopped: standard errors below {stop:.2%} of the range",)
             break
-        if meter.out_of_time:
+        if meter.seconds_left is not None and meter.seconds_left <= 0:
             notes = (f"stopped after {meter.seconds:.1f} s, as the budget says",)
             break
     if fit is None:
@@ -192,14 +193,16 @@ def _sum_zero_basis(n: int) -> Float[Tensor, "parts parts-1"]:
     return basis / basis.norm(dim=0)
 
 
-def _round(n: int, spent: int, allowed: int) -> int:
-    """Evaluations of the next round: a first look, then half as much again each time."""
+def _round(n: int, spent: int, allowed: int, meter: Meter) -> int:
+    """Evaluations of the next round: a first look, then half as much again, within the time."""
     wanted = max(4 * n, 64, spent // 2)
+    if spent and meter.seconds_left is not None:
+        wanted = max(2, min(wanted, int(spent / meter.seconds * meter.seconds_left)))
     return max(0, min(wanted, allowed - spent))
 
 
 def _check_kernel_budget(n: int, limit: Budget, stop: float | None) -> None:
-    least = min(2**n, n + 2 + n % 2) if n < 60 else n + 2 + n % 2
+    least = min(2**n, 2 * (n // 2) + 2)
     if limit.evaluations is not None and limit.evaluations < least:
         raise GameError(
             f"kernel_shap of {n} parts needs at least {least} evaluations (one pair of each "

@@ -39,7 +39,8 @@ def agreement(why: Explanation, reference: Explanation, *, target: str | int = 0
         )
     name = reference.targets[reference.target(target)]
     a, b = why.scores[why.target(name)], reference.scores[reference.target(name)]
-    return Agreement(spearman(a, b), int(a.argmax()) == int(b.argmax()), float(((a - b) ** 2).mean()))
+    same_first = int(a.argmax()) == int(b.argmax())
+    return Agreement(spearman(a, b), same_first, float(((a - b) ** 2).mean()))
 
 
 def spearman(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> float:

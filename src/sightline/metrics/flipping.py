@@ -65,6 +65,7 @@ def deletion(
     Args:
         game: what to measure with: the explained parts, and the explained target among its own.
         why: ranks the parts.
+        target: which of the explained targets.
         orders: random orders to compare with.
         seed: of the random orders.
 

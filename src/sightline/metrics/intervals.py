@@ -82,7 +82,7 @@ def paired(a: ArrayLike, b: ArrayLike, *, seed: int = 0, draws: int = 2000) -> C
     first, second = _finite(a), _finite(b)
     if len(first) != len(second):
         raise SightlineError(
-            f"paired comparison of {len(first)} and {len(second)} items; give both on the same items"
+            f"cannot pair {len(first)} with {len(second)} items; give the same items to both"
         )
     gain = first - second
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(draws, len(gain)))

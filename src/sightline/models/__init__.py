@@ -1,0 +1,1 @@
+"""Models of drawings, and doors to those of others."""

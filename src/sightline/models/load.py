@@ -62,7 +62,9 @@ def load(
     return model.eval()
 
 
-def save(model: SketchXAINet | RasterModel, folder: str | os.PathLike[str], *, half: bool = False) -> None:
+def save(
+    model: SketchXAINet | RasterModel, folder: str | os.PathLike[str], *, half: bool = False
+) -> None:
     """Write ``config.json`` and ``model.safetensors`` as `load` reads them.
 
     SketchXAINet is written in the layout of the published checkpoints. ``half`` stores float16.
@@ -188,12 +190,16 @@ def _config(
     if len(given) != classes:
         raise ModelError(f"the weights know {classes} classes, {len(given)} labels were given")
     defaults = {"padding": "none"} if ours else {"padding": "attended", "epsilon": None}
-    known = {k: settings[k] for k in ("padding", "epsilon", "use_shape", "use_location", "use_order") if k in settings}
-    head_count = heads or settings.get("heads") or settings.get("num_attention_heads") or hidden // 64
+    known = {k: settings[k] for k in _READ_FROM_CONFIG if k in settings}
+    given_heads = heads or settings.get("heads") or settings.get("num_attention_heads")
+    head_count = given_heads or hidden // 64
     if not head_count or hidden % head_count:
         raise ModelError(f"{head_count} heads do not divide a width of {hidden}; give heads=...")
     merged = defaults | read | known | ({"padding": padding} if padding else {})
     return SketchXAINetConfig(labels=tuple(given), heads=head_count, **merged)
+
+
+_READ_FROM_CONFIG = ("padding", "epsilon", "use_shape", "use_location", "use_order")
 
 
 def _fill(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:

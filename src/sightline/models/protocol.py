@@ -49,5 +49,7 @@ class PictureModel(SketchModel, Protocol):
 
     rasteriser: Rasteriser
 
-    def see(self, pictures: Float[Tensor, "sketches height width"]) -> Float[Tensor, "sketches labels"]:
+    def see(
+        self, pictures: Float[Tensor, "sketches height width"]
+    ) -> Float[Tensor, "sketches labels"]:
         """Logits of pictures of ink in [0, 1]."""

@@ -23,7 +23,7 @@ _RENAMED_IN_LAYER = {
     "up": "intermediate.dense",
     "down": "output.dense",
 }
-_CLASS_TOKEN = "vit.embeddings.cls_token"
+_CLASS_TOKEN = "vit.embeddings.cls_token"  # noqa: S105, a weight's name
 _QKV = ("query", "key", "value")
 _UNUSED = (
     "vit.embeddings.patch_embeddings.",

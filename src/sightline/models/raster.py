@@ -1,10 +1,9 @@
-"""Raster recognisers of drawings: any picture model behind a rasteriser, and a small one of ours."""
+"""Raster recognisers of drawings: any picture model behind a rasteriser, and one of ours."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -60,7 +59,8 @@ class RasterModel(nn.Module):
 
     def prepare(self, sketch: Sketch) -> Sketch:
         """Simplified where the model was trained so, then normalised."""
-        return (sketch if self.epsilon is None else simplify(sketch, epsilon=self.epsilon)).normalise()
+        thin = sketch if self.epsilon is None else simplify(sketch, epsilon=self.epsilon)
+        return thin.normalise()
 
     def forward(self, batch: SketchBatch) -> Float[Tensor, "sketches labels"]:
         """Logits of drawings in the normalised frame."""
@@ -104,7 +104,9 @@ class SketchCNN(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(before, classes)
 
-    def forward(self, pictures: Float[Tensor, "batch 1 size size"]) -> Float[Tensor, "batch classes"]:
+    def forward(
+        self, pictures: Float[Tensor, "batch 1 size size"]
+    ) -> Float[Tensor, "batch classes"]:
         """Logits."""
         return self.head(self.dropout(self.stages(self.stem(pictures)).mean((2, 3))))
 

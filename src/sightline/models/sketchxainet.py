@@ -178,10 +178,10 @@ class SketchXAINet(nn.Module):
     def _sum(
         self, shape: Tensor, location: Tensor, order: Int[Tensor, " strokes"]
     ) -> Float[Tensor, "strokes hidden"]:
-        config = self.config
+        config, place = self.config, location.to(self.location.weight.dtype)
         terms = [
             *([shape] if config.use_shape else []),
-            *([self.location(location.to(self.location.weight.dtype))] if config.use_location else []),
+            *([self.location(place)] if config.use_location else []),
             *([self.order(order)] if config.use_order else []),
         ]
         return torch.stack(terms).sum(0) if terms else torch.zeros_like(shape)
@@ -284,8 +284,8 @@ def _lstm_layer(rnn: nn.LSTM, layer: int, both: Tensor, counts: list[int]) -> Te
     recurrent = weights("weight_hh").transpose(1, 2)
     hidden = cell = both.new_zeros(2, counts[0], rnn.hidden_size)
     outputs = []
-    for gates, count in zip(gates_in, counts, strict=True):
-        gates = torch.baddbmm(gates, hidden[:, :count], recurrent)
+    for given, count in zip(gates_in, counts, strict=True):
+        gates = torch.baddbmm(given, hidden[:, :count], recurrent)
         i, f, g, o = gates.chunk(4, 2)
         cell = f.sigmoid() * cell[:, :count] + i.sigmoid() * g.tanh()
         hidden = o.sigmoid() * cell.tanh()
@@ -417,4 +417,5 @@ def sketchxainet(size: str, labels: tuple[str, ...], **settings: Any) -> SketchX
     """
     if size not in SIZES:
         raise ModelError(unknown_name("size", size, SIZES))
-    return SketchXAINet(SketchXAINetConfig(labels=tuple(labels), **SIZES[size], **settings))
+    shape: dict[str, Any] = SIZES[size] | settings
+    return SketchXAINet(SketchXAINetConfig(labels=tuple(labels), **shape))

@@ -1,0 +1,1 @@
+"""Drawings: the type, ragged batches, formats, collections, rasterisers."""

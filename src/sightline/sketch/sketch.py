@@ -44,7 +44,8 @@ class Sketch:
             unequal length.
 
     Example:
-        >>> house = Sketch.from_strokes([[(0, 4), (0, 8), (6, 8), (6, 4)], [(0, 4), (3, 0), (6, 4)]])
+        >>> walls, roof = [(0, 4), (0, 8), (6, 8), (6, 4)], [(0, 4), (3, 0), (6, 4)]
+        >>> house = Sketch.from_strokes([walls, roof])
         >>> house
         Sketch(2 strokes, 7 points, 6 x 8)
     """
@@ -79,7 +80,7 @@ class Sketch:
         """
         kept = list(strokes)
         if on_short == "drop":
-            long = [i for i, s in enumerate(kept) if len(np.atleast_1d(s)) >= 2]  # type: ignore[arg-type]
+            long = [i for i, s in enumerate(kept) if len(np.atleast_1d(s)) >= 2]
             for key in ("times", "parts"):
                 column = fields.get(key)
                 if column is not None and len(column) == len(kept):
@@ -98,7 +99,8 @@ class Sketch:
     def __repr__(self) -> str:
         width, height = self.size
         label = f"{self.label}: " if self.label else ""
-        return f"Sketch({label}{len(self)} strokes, {len(self.points)} points, {width:g} x {height:g})"
+        counts = f"{len(self)} strokes, {len(self.points)} points"
+        return f"Sketch({label}{counts}, {width:g} x {height:g})"
 
     @property
     def points(self) -> Float[np.ndarray, "points 2"]:
@@ -106,7 +108,7 @@ class Sketch:
         return np.concatenate(self.strokes)
 
     @property
-    def box(self) -> Float[np.ndarray, "4"]:
+    def box(self) -> Float[np.ndarray, 4]:
         """The bounding box, xyxy in canvas units."""
         points = self.points
         return np.concatenate([points.min(0), points.max(0)])

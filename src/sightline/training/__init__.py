@@ -1,0 +1,1 @@
+"""Training and evaluating recognisers of drawings."""

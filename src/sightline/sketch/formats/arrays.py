@@ -1,8 +1,9 @@
 """Ragged arrays of an .npz file, read without running anything that the file carries.
 
 An object array in an .npy file is a pickle, and a pickle is a program. Here it is run by an
-unpickler that knows five names, each of which stands for a few lines of this file: not even numpy's
-own constructors are reached, since their ``__setstate__`` trusts what it is given.
+unpickler that knows a few names, each of which leads to a few lines of this file: not even numpy's
+own constructors are reached, since their ``__setstate__`` trusts what it is given. A hostile file
+can still waste time and memory, but it cannot act.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from sightline.errors import DrawingError
 LARGEST_MEMBER = 2**29
 """Bytes of one unpacked array, 512 MiB; the largest of sketch-rnn's own files has a tenth."""
 
-_NUMBER = re.compile(r"[?]|b1|[iu][1248]|f[248]")
+_KNOWN_TYPE = re.compile(r"O[48]?|b1|[iu][1248]|f[248]")
 _READ_HEADER = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -63,8 +64,10 @@ def read_rows(archive: zipfile.ZipFile, member: str, where: str) -> list[Any]:
             f"{where} unpacks to {info.file_size} bytes, more than {LARGEST_MEMBER}; "
             "if that is honest, split the file"
         )
-    if info.flag_bits & 1:
-        raise DrawingError(f"{where} is encrypted; unpack it and save it without a password")
+    if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise DrawingError(
+            f"{where} is encrypted or packed in a way that numpy does not use; save it with numpy"
+        )
     with archive.open(info) as stream:
         return _rows(stream, info.file_size, where)
 
@@ -73,7 +76,7 @@ def _rows(stream: IO[bytes], size: int, where: str) -> list[Any]:
     try:
         read_header = _READ_HEADER[np.lib.format.read_magic(stream)]
         shape, fortran, dtype = read_header(stream)
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError, MemoryError, RecursionError):
         raise DrawingError(f"{where} is no .npy array of version 1 or 2; fetch it again") from None
     if dtype == object:
         return _unpickled(stream, size, where)
@@ -89,55 +92,77 @@ def _rows(stream: IO[bytes], size: int, where: str) -> list[Any]:
 def _unpickled(stream: IO[bytes], size: int, where: str) -> list[Any]:
     try:
         array = _Unpickler(stream, where).load()
+        rows = array.value() if isinstance(array, _Array) else None
+        if rows is None or rows.ndim == 0:
+            raise DrawingError(f"{where} holds no list of arrays; expected one array a drawing")
+        return list(_values(rows, size, where))
     except (DrawingError, zipfile.BadZipFile, zlib.error):
         raise
-    except Exception as error:  # a damaged pickle may fail in any way; none of them is ours
+    except Exception as error:  # a damaged pickle may fail in any way
         raise DrawingError(
-            f"{where} is damaged: its pickle ends in {type(error).__name__} ({error}); "
-            "fetch it again"
+            f"{where} is damaged: its pickle ends in {type(error).__name__} "
+            f"({str(error)[:100]}); fetch it again"
         ) from None
-    rows = array.value if isinstance(array, _Array) else None
-    if not isinstance(rows, np.ndarray) or rows.ndim == 0:
-        raise DrawingError(f"{where} holds no list of arrays; expected one array a drawing")
-    values = [row.value if isinstance(row, _Array) else row for row in rows]
-    if sum(getattr(value, "nbytes", 0) for value in values) > 2 * size:
-        raise DrawingError(f"{where} repeats its data to more than it holds; refused")
-    return values
+
+
+def _values(rows: np.ndarray, size: int, where: str) -> Iterator[Any]:
+    """The arrays behind their stand-ins; one block of data cannot be told a thousand times."""
+    room = 16 * size  # a number written in one byte may stand as an object of eight
+    for row in rows:
+        value = row.value() if isinstance(row, _Array) else row
+        room -= value.nbytes if isinstance(value, np.ndarray) else 0
+        if room < 0:
+            raise DrawingError(f"{where} repeats its data to more than it holds: refused")
+        yield value
 
 
 class _Dtype:
     """Stands for numpy.dtype in a pickle: a plain number or object, with its byte order."""
 
     def __init__(self, code: Any, align: Any = False, copy: Any = False) -> None:
-        self.holds_objects = str(code) in ("O", "O4", "O8")
-        if not self.holds_objects and not _NUMBER.fullmatch(str(code)):
-            raise ValueError(f"a dtype {str(code)[:20]!r}")
-        self.value = np.dtype(object if self.holds_objects else str(code))
+        if not isinstance(code, str) or not _KNOWN_TYPE.fullmatch(code):
+            raise ValueError(f"a dtype that is no plain number: {type(code).__name__}")
+        self.value = np.dtype(object if code.startswith("O") else code)
 
     def __setstate__(self, state: Any) -> None:
-        if state[1] in ("<", ">") and not self.holds_objects:
+        if state[1] in ("<", ">") and self.value != object:
             self.value = self.value.newbyteorder(state[1])
 
 
-class _Array:
-    """Stands for numpy.ndarray in a pickle; ``value`` is the array once its state came."""
+class _Latin1:
+    """Stands for ``_codecs.encode(text, "latin1")``: how protocol 2 keeps bytes."""
 
-    value: np.ndarray | None = None
+    def __init__(self, text: str, encoding: str = "latin1") -> None:
+        if not isinstance(text, str) or encoding != "latin1":
+            raise ValueError("an encoding other than of text to latin1")
+        self.text = text
+
+
+class _Array:
+    """Stands for numpy.ndarray in a pickle. Copies nothing until it is asked for its value."""
+
+    _state: Any = None
 
     def __setstate__(self, state: Any) -> None:
-        _version, shape, dtype, fortran, data = state
-        order = "F" if fortran else "C"
-        if dtype.holds_objects:
-            flat = np.empty(len(data), dtype=object)
-            flat[:] = data
+        self._state = state
+
+    def value(self) -> np.ndarray:
+        _version, shape, dtype, fortran, data = self._state
+        if dtype.value == object:
+            flat = np.fromiter(data, dtype=object, count=len(data))
         else:
             flat = np.frombuffer(_bytes(data), dtype.value)
-        self.value = flat.reshape(shape, order=order)  # type: ignore[call-overload]
+        return flat.reshape(shape, order="F" if fortran else "C")
 
 
 def _bytes(data: Any) -> bytes:
-    """What Python 2 called a string comes as text, one character a byte."""
-    return data.encode("latin1") if isinstance(data, str) else bytes(data)
+    """Array data; what Python 2 called a string comes as text, one character a byte."""
+    text = data.text if isinstance(data, _Latin1) else data
+    if isinstance(text, str):
+        return text.encode("latin1")
+    if not isinstance(text, bytes):
+        raise ValueError(f"array data of type {type(text).__name__}")
+    return text
 
 
 def _reconstruct(kind: Any, shape: Any, code: Any) -> _Array:
@@ -145,26 +170,23 @@ def _reconstruct(kind: Any, shape: Any, code: Any) -> _Array:
 
 
 def _scalar(dtype: _Dtype, data: Any) -> Any:
-    return np.frombuffer(_bytes(data), dtype.value)[0]
-
-
-def _encode(text: str, encoding: str = "latin1") -> bytes:
-    if encoding != "latin1":
-        raise ValueError(f"an encoding {encoding!r}")
-    return text.encode("latin1")
+    return np.frombuffer(_bytes(data), dtype.value, count=1)[0]
 
 
 _STAND_INS: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Dtype,
-    ("_codecs", "encode"): _encode,
+    ("_codecs", "encode"): _Latin1,
+    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy.core.multiarray", "scalar"): _scalar,
+    ("numpy._core.multiarray", "scalar"): _scalar,
 }
-for _package in ("numpy.core.multiarray", "numpy._core.multiarray"):
-    _STAND_INS[_package, "_reconstruct"] = _reconstruct
-    _STAND_INS[_package, "scalar"] = _scalar
 
 
 class _Unpickler(pickle.Unpickler):
+    """Knows the names above and no other."""
+
     def __init__(self, stream: IO[bytes], where: str) -> None:
         super().__init__(stream, encoding="latin1")
         self._where = where

@@ -1,0 +1,55 @@
+# The whole interface: type `make`. Needs Python 3.11 or newer (with venv and pip) and make;
+# everything else goes into .venv, in the versions that constraints.txt names.
+
+PYTHON ?= python3
+WORKERS ?= 2
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PINNED := --constraint constraints.txt --build-constraint constraints.txt
+BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
+
+# Each worker is a process of its own: more threads than one would fight for the cores.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test quick lint format bench clean
+
+help: ## list these targets
+	@echo "make PYTHON=python3.12 ... chooses the interpreter, WORKERS=4 the test processes"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
+
+venv: $(INSTALLED) ## make or renew .venv
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(PIP) install --quiet --upgrade --constraint constraints.txt pip
+	$(PIP) install --quiet $(PINNED) --editable '.[dev]'
+	@touch $@
+
+demo: venv ## explain a few drawings; pictures in out/demo
+	$(BIN)/sightline demo --out out/demo
+
+test: lint ## lint, then every test, the slow ones too
+	$(PYTEST)
+
+quick: venv ## the tests that take no more than seconds
+	$(PYTEST) -m "not slow"
+
+lint: venv ## style, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: venv ## put the code in shape
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: venv ## install the peers and compare with them
+	$(PIP) install --quiet $(PINNED) --editable '.[bench]'
+	@set -e; for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python "$$script"; done
+
+clean: ## remove caches, builds and the demo; .venv and other results stay
+	rm -rf .mypy_cache .ruff_cache .pytest_cache build dist out/demo
+	find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

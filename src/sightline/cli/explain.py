@@ -1,0 +1,119 @@
+"""``sightline explain``: one drawing, one model, one method."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from sightline.explanation import Explanation
+    from sightline.models.recognise import Answer
+
+# the registry itself would import torch; a test holds the two lists equal
+METHOD_NAMES = (
+    "shapley",
+    "kernel_shap",
+    "sla",
+    "sla_integrated",
+    "p_sla",
+    "occlusion",
+    "random",
+)
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--index", default=0, show_default=True, help="Which drawing of a file of many.")
+@click.option("--model", default="sketchxainet-tiny", show_default=True, help="A shipped name, folder, weights file or org/name.")
+@click.option("--method", type=click.Choice(METHOD_NAMES), help="Default: shapley up to 12 strokes, kernel_shap beyond.")
+@click.option("--target", help="A label; default: the recognised one.")
+@click.option("--scale", type=click.Choice(["logit", "log-probability", "probability"]), default="logit", show_default=True, help="Unit of the scores.")
+@click.option("--budget", help="Evaluations (2000) or time (20s) for methods that take one.")
+@click.option("--seed", default=0, show_default=True, help="Of methods that sample.")
+@click.option("--out", type=click.Path(path_type=Path), help="Where to write, without suffix; default: FILE's name + '-why', here.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+def explain(
+    file: Path,
+    index: int,
+    model: str,
+    method: str | None,
+    target: str | None,
+    scale: Any,
+    budget: str | None,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Say what a drawing was recognised as, and which strokes did it.
+
+    FILE is .svg, .ndjson[.gz] (QuickDraw) or .npz (sketch-rnn). Writes a picture and the
+    explanation.
+    """
+    import sightline as sl
+    from sightline.models.recognise import recognise
+
+    sketch = sl.read_sketch(file, index=index)
+    network = sl.load(model)
+    answers = recognise(network, sketch)
+    chosen = method or ("shapley" if len(sketch) <= 12 else "kernel_shap")
+    parts = sl.Points(network.prepare(sketch)) if chosen == "p_sla" else sl.Strokes(sketch)
+    game = sl.Game(network, parts, sl.ClassScore(target, scale=scale))
+    why = sl.explain(game, chosen, budget=budget, seed=seed)
+    stem = out or Path(f"{file.name.split('.')[0]}-why")
+    picture, saved = stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".safetensors")
+    why.plot(picture)
+    why.save(saved)
+    if as_json:
+        click.echo(json.dumps(_as_record(why, answers) | {"picture": str(picture), "explanation": str(saved)}))
+    else:
+        _print(why, answers)
+        click.echo(f"\nwrote {picture} and {saved}")
+
+
+def _as_record(why: Explanation, answers: list[Answer]) -> dict[str, Any]:
+    ranking = why.ranking()
+    errors = why.errors
+    return {
+        "recognised": answers[0].label,
+        "probability": answers[0].probability,
+        "top": [{"label": a.label, "probability": a.probability} for a in answers],
+        "target": why.targets[0],
+        "unit": why.unit,
+        "value": float(why.value[0]),
+        "base": float(why.base[0]),
+        "method": why.made.method,
+        "evaluations": why.made.evaluations,
+        "seconds": why.made.seconds,
+        "notes": list(why.made.notes),
+        why.parts.kind: [
+            {
+                "part": why.parts.names[i],
+                "rank": rank,
+                "score": float(why.scores[0, i]),
+                "standard_error": None if errors is None else float(errors[0, i]),
+            }
+            for rank, i in enumerate(ranking, start=1)
+        ],
+    }
+
+
+def _print(why: Explanation, answers: list[Answer], *, most: int = 20) -> None:
+    first, *others = answers
+    click.echo(f"recognised as {first.label} ({first.probability:.1%})")
+    click.echo("then " + ", ".join(f"{a.label} {a.probability:.1%}" for a in others))
+    click.echo(
+        f"\nwhat speaks for {why.targets[0]}, {why.unit}; everything {why.value[0]:.3f}, "
+        f"nothing {why.base[0]:.3f} ({why.made.method}, {why.made.evaluations} evaluations, "
+        f"{why.made.seconds:.2f} s)"
+    )
+    for rank, index in enumerate(why.ranking()[:most], start=1):
+        error = "" if why.errors is None else f" ± {1.96 * why.errors[0, index]:.3f}"
+        click.echo(f"{rank:3d}  {why.scores[0, index]:+8.3f}{error}  {why.parts.names[index]}")
+    if len(why.parts) > most:
+        click.echo(f"     … and {len(why.parts) - most} more")
+    for note in [*why.made.notes, why.blank()]:
+        if note:
+            click.echo(f"note: {note}")

@@ -1,0 +1,14 @@
+"""Where a model lives."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+def place(model: object) -> tuple[torch.device, torch.dtype]:
+    """Where a model is, and the float type its inputs should have (half types take float32)."""
+    weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    if weight is None:
+        return torch.device("cpu"), torch.float32
+    return weight.device, torch.float64 if weight.dtype == torch.float64 else torch.float32

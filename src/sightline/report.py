@@ -1,0 +1,173 @@
+"""One self-contained HTML page: drawings, what they were taken for, why, and whether that is true."""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sightline.explanation import Explanation
+from sightline.game import Game
+from sightline.methods import explain
+from sightline.methods.shapley import MOST_PARTS
+from sightline.metrics import Agreement, Curve, agreement, deletion, insertion
+from sightline.models.protocol import SketchModel
+from sightline.models.recognise import Answer, recognise
+from sightline.parts import Points, Strokes
+from sightline.picture import as_svg, curves_figure, figure_svg
+from sightline.sketch.files import replace_file
+from sightline.sketch.sketch import Sketch
+from sightline.targets import ClassScore
+
+COMPARED = ("kernel_shap", "occlusion", "sla", "sla_integrated", "random")
+KERNEL_BUDGET = 512
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """An explanation with its tests."""
+
+    why: Explanation
+    deletion: Curve
+    insertion: Curve
+    agreement: Agreement
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One drawing of a report: the answer, the main explanation first among all, the points."""
+
+    sketch: Sketch
+    answers: list[Answer]
+    measured: list[Measured]
+    points: Explanation
+
+    @property
+    def main(self) -> Measured:
+        """What the report shows large: exact Shapley values, or Kernel SHAP beyond 16 strokes."""
+        return self.measured[0]
+
+
+def examine(model: SketchModel, sketch: Sketch, *, seed: int = 0) -> Case:
+    """Recognise a drawing, explain it by every method, and measure each explanation.
+
+    Explained and measured is the log-probability of the recognised label.
+    """
+    target = ClassScore(scale="log-probability")
+    game = Game(model, Strokes(sketch), target)
+    main = "shapley" if len(sketch) <= MOST_PARTS else "kernel_shap"
+    names = [main, *(name for name in COMPARED if name != main)]
+    whys = [explain(game, name, budget=_budget(name), seed=seed) for name in names]
+    measured = [
+        Measured(w, deletion(game, w), insertion(game, w), agreement(w, whys[0])) for w in whys
+    ]
+    points = explain(Game(model, Points(model.prepare(sketch)), target), "p_sla")
+    return Case(sketch, recognise(model, sketch), measured, points)
+
+
+def _budget(name: str) -> int | None:
+    return KERNEL_BUDGET if name == "kernel_shap" else None
+
+
+def write_report(
+    path: str | os.PathLike[str], cases: Sequence[Case], *, title: str = "sightline"
+) -> None:
+    """Write the page; it needs no other file and no network."""
+    cards = "\n".join(_card(case) for case in cases)
+    with replace_file(path) as stream:
+        stream.write(_PAGE.format(title=html.escape(title), style=_STYLE, cards=cards).encode())
+
+
+def verdict(case: Case) -> str:
+    """In words: what the drawing was taken for, what speaks for it, and whether that holds."""
+    why, first = case.main.why, case.answers[0]
+    names = why.parts.names
+    ranking = why.ranking()
+    text = f"Recognised as {first.label} ({first.probability:.1%}). "
+    text += f"What speaks for it most is {names[ranking[0]]} ({why.scores[0, ranking[0]]:+.2f}"
+    text += f" {why.unit})"
+    weakest = ranking[-1]
+    if why.scores[0, weakest] < 0:
+        text += f"; {names[weakest]} speaks against it ({why.scores[0, weakest]:+.2f})"
+    gain = case.main.deletion.gain
+    if len(names) == 1:
+        return text + ". There is only one stroke, so no order to test."
+    held = "falls faster than" if gain > 0 else "does not fall faster than"
+    return text + (
+        f". Taking strokes away in this order, the score {held} in random orders "
+        f"(mean {case.main.deletion.auc:.2f} against {case.main.deletion.random_auc:.2f})."
+    )
+
+
+def _card(case: Case) -> str:
+    name = html.escape(case.sketch.name or "drawing")
+    others = ", ".join(f"{html.escape(a.label)} {a.probability:.1%}" for a in case.answers[1:4])
+    main = case.main
+    curves = curves_figure(
+        {
+            "deletion: lower is better": (main.deletion.values, main.deletion.random),
+            "insertion: higher is better": (main.insertion.values, main.insertion.random),
+        },
+        main.deletion.unit,
+    )
+    rows = "\n".join(_row(m) for m in case.measured)
+    return _CARD.format(
+        name=name,
+        verdict=html.escape(verdict(case)),
+        others=others,
+        strokes=as_svg(main.why),
+        points=as_svg(case.points),
+        curves=figure_svg(curves),
+        reference=main.why.made.method,
+        rows=rows,
+    )
+
+
+def _row(measured: Measured) -> str:
+    why, agree = measured.why, measured.agreement
+    rank = "–" if agree.spearman != agree.spearman else f"{agree.spearman:+.2f}"
+    cells = [
+        why.made.method,
+        f"{measured.deletion.auc:.2f}",
+        f"{measured.insertion.auc:.2f}",
+        rank,
+        "yes" if agree.top1 else "no",
+        str(why.made.evaluations),
+        f"{why.made.seconds:.2f}",
+    ]
+    return "<tr>" + "".join(f"<td>{c}</td>" for c in cells) + "</tr>"
+
+
+_STYLE = """
+body{font:16px/1.5 system-ui,sans-serif;color:#222;background:#f6f5f2;margin:0}
+main{max-width:980px;margin:0 auto;padding:2rem 1rem}
+h1{font-weight:600;margin:0 0 .3rem} h2{margin:0 0 .4rem;font-weight:600}
+section{background:#fff;border-radius:10px;padding:1.4rem 1.6rem;margin:1.4rem 0;
+box-shadow:0 1px 3px #0002}
+svg{max-width:100%;height:auto;display:block;margin:.4rem auto}
+table{border-collapse:collapse;font-size:14px;width:100%;margin-top:.6rem}
+td,th{padding:.25rem .6rem;text-align:right;border-bottom:1px solid #eee}
+td:first-child,th:first-child{text-align:left} .quiet{color:#666;font-size:14px}
+details{margin-top:.6rem} summary{cursor:pointer;color:#555}
+"""
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<meta name="viewport" content="width=device-width,initial-scale=1"><style>{style}</style></head>
+<body><main><h1>{title}</h1>
+<p class="quiet">Vermilion strokes speak for the answer, blue ones against it; the numbers on the
+drawing are ranks. Scores are log-probabilities of the recognised label.</p>
+{cards}
+</main></body></html>
+"""
+
+_CARD = """<section><h2>{name}</h2>
+<p>{verdict} <span class="quiet">Next: {others}.</span></p>
+{strokes}
+{curves}
+<details><summary>Points: where the score changes most as the line moves</summary>{points}</details>
+<details open><summary>All methods on the same game</summary>
+<table><tr><th>method</th><th>deletion ↓</th><th>insertion ↑</th><th>rank agreement with
+{reference}</th><th>same first</th><th>evaluations</th><th>seconds</th></tr>
+{rows}</table></details></section>"""
