@@ -10,8 +10,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PINNED := --constraint constraints.txt --build-constraint constraints.txt
 BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
 
-# Each worker is a process of its own: more threads than one would fight for the cores.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+# On models as small as the tests', torch's threads cost more than they bring.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test quick lint format bench clean
@@ -28,11 +28,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PIP) install --quiet $(PINNED) --editable '.[dev]'
 	@touch $@
 
-demo: venv ## explain a few drawings; pictures in out/demo
+demo: venv ## explain a few drawings: out/demo/report.html and pictures
 	$(BIN)/sightline demo --out out/demo
 
 test: lint ## lint, then every test, the slow ones too
-	$(PYTEST)
+	$(PYTEST) -n $(WORKERS)
 
 quick: venv ## the tests that take no more than seconds
 	$(PYTEST) -m "not slow"

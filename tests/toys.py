@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
+import jaxtyping
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -15,6 +17,7 @@ from sightline.parts import Strokes
 from sightline.sketch.batch import SketchBatch
 from sightline.sketch.raster import Rasteriser
 from sightline.sketch.sketch import Sketch
+from sightline.targets import ClassScore
 
 LABELS = ("alpha", "beta", "gamma", "delta")
 
@@ -31,7 +34,19 @@ def scribble(seed: int = 0, strokes: int = 5, *, longest: int = 7) -> Sketch:
 
 def rails(count: int = 4) -> Sketch:
     """Level lines so far apart that their ink never overlaps."""
-    return Sketch.from_strokes([[(0, 2 * i), (2 * count - 2, 2 * i)] for i in range(count)])
+    width = 2.0 * count - 2
+    return Sketch.from_strokes([np.array([[0, 2.0 * i], [width, 2.0 * i]]) for i in range(count)])
+
+
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """Without the tests' own check of types, as users run: the library's message must do."""
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", before)
 
 
 def batch_of(*sketches: Sketch, dtype: torch.dtype = torch.float32) -> SketchBatch:
@@ -134,8 +149,6 @@ def toy_game(function: Callable[[Tensor], Tensor], strokes: int, **settings) -> 
     classes = columns(torch.ones(1, strokes, dtype=torch.float64)).shape[1]
     labels = tuple(f"v{i}" for i in range(classes))
     model = Toy(columns, strokes, labels=labels)
-    from sightline.targets import ClassScore
-
     return Game(model, Strokes(scribble(1, strokes)), ClassScore(list(labels)), **settings)
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sightline.budget import Budget
-from sightline.errors import GameError
+from sightline.errors import GameError, SightlineError
 from sightline.models.as_found import as_found
 from sightline.models.door import as_model
 from sightline.models.place import place
@@ -65,7 +65,7 @@ class Game:
         with self._untouched():
             self._bound: Bound = parts.bind(self.model)
             both = torch.tensor([[1.0], [0.0]]).expand(2, len(parts)).to(*place(self.model))
-            output = _checked(self._play(both), rows=2)
+            output = _checked(self._first_play(both), rows=2)
         known = tuple(getattr(self.model, "labels", ()))
         self._targets = (targets or ClassScore()).bind(known, output)
         self.evaluations = 2
@@ -175,6 +175,20 @@ class Game:
         with torch.enable_grad() if grad else torch.no_grad():
             return self._bound(rows, straight_through=straight_through)
 
+    def _first_play(self, rows: Tensor) -> Tensor:
+        """A failure here is a model that does not fit; later ones are passed on as they are."""
+        try:
+            return self._play(rows)
+        except (RuntimeError, TypeError, ValueError, IndexError) as error:
+            if isinstance(error, SightlineError) or _out_of_memory(error):
+                raise
+            device, dtype = place(self.model)
+            raise GameError(
+                f"the model failed on these {self.parts.kind} ({type(error).__name__}: "
+                f"{str(error).splitlines()[0]}); check the size and number of channels it takes, "
+                f"that all its weights are on one device ({device} here) and of one type ({dtype})"
+            ) from error
+
     def _in_pieces(self, presence: Tensor, play: Callable[[Tensor], Tensor]) -> Tensor:
         presence = presence.detach().to(*place(self.model))
         pieces, start = [], 0
@@ -274,5 +288,5 @@ def _slope(values: Tensor, by: Tensor) -> Tensor:
     )
 
 
-def _out_of_memory(error: RuntimeError) -> bool:
+def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)

@@ -77,7 +77,7 @@ def draw_scores(axes: Axes, why: Explanation, target: int, limit: float) -> None
 
 
 def draw_sketch(
-    axes: Axes, strokes: Sequence[Float[np.ndarray, "points 2"]], *, colour: str = "#222222"
+    axes: Axes, strokes: Sequence[Float[np.ndarray, "_ 2"]], *, colour: str = "#222222"
 ) -> None:
     """Plain strokes in one colour."""
     for stroke in strokes:

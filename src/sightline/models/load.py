@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from torch import Tensor, nn
 
 from sightline.errors import ModelError, unknown_name
 from sightline.models.published import as_published, from_published, is_published
-from sightline.models.raster import RasterModel, sketch_cnn
+from sightline.models.raster import RasterModel, SketchCNN, sketch_cnn
 from sightline.models.sketchxainet import Padding, SketchXAINet, SketchXAINetConfig
 from sightline.sketch.files import replace_file
+from sightline.sketch.raster import Rasteriser
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -51,9 +53,7 @@ def load(
     state = _read_weights(weights)
     settings = _read_config(config)
     if settings.get("kind") == "sketch-cnn":
-        model: SketchXAINet | RasterModel = sketch_cnn(
-            tuple(labels or settings["labels"]), **settings.get("settings", {})
-        )
+        model: SketchXAINet | RasterModel = _sketch_cnn(state, settings, labels)
     else:
         if is_published(state):
             state = from_published(state)
@@ -68,18 +68,25 @@ def save(
     """Write ``config.json`` and ``model.safetensors`` as `load` reads them.
 
     SketchXAINet is written in the layout of the published checkpoints. ``half`` stores float16.
+
+    Raises:
+        ModelError: a `RasterModel` of a module that is no `SketchCNN`: `load` could not make it.
     """
     from safetensors.torch import save as as_bytes
 
     folder = Path(folder)
+    state: dict[str, Tensor] = model.state_dict()
     if isinstance(model, SketchXAINet):
-        state, config = as_published(model.state_dict()), {
-            "kind": "sketchxainet",
-            **model.config.as_dict(),
-        }
-    else:
-        state = model.state_dict()
+        state, config = as_published(state), {"kind": "sketchxainet", **model.config.as_dict()}
+    elif isinstance(model.module, SketchCNN):
         config = {"kind": "sketch-cnn", "labels": list(model.labels)}
+        config |= {name: getattr(model, name) for name in _SIGHT}
+        config["rasteriser"] = asdict(model.rasteriser)
+    else:
+        raise ModelError(
+            f"cannot save a RasterModel of {type(model.module).__name__}: load would not know how "
+            "to make it; keep module.state_dict() with torch.save"
+        )
     tensors = {
         k: (v.half() if half and v.is_floating_point() else v).contiguous().cpu()
         for k, v in state.items()
@@ -129,7 +136,7 @@ def _from_hub(name: str, revision: str | None) -> tuple[Path, Path | None]:
     except Exception as error:  # the hub raises many kinds; all mean the same to the user
         raise ModelError(
             f"{name} is not in the cache and could not be fetched from the hub "
-            f"({type(error).__name__}: {str(error).splitlines()[0]}); check the name and the "
+            f"({type(error).__name__}: {_first_line(error)}); check the name and the "
             f"network, or give a local folder. Shipped: {', '.join(SHIPPED)}"
         ) from error
     return _in_folder(Path(folder))
@@ -146,9 +153,8 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        first = (str(error).splitlines() or [""])[0]
         raise ModelError(
-            f"{path} cannot be read as weights ({first}); nothing in it was executed"
+            f"{path} cannot be read as weights ({_first_line(error)}); nothing in it was executed"
         ) from None
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
@@ -186,9 +192,7 @@ def _config(
     except KeyError as missing:
         raise ModelError(f"these are not the weights of a SketchXAINet: no {missing}") from None
     ours = settings.get("kind") == "sketchxainet"
-    given = labels or tuple(settings.get("labels", ())) or tuple(str(i) for i in range(classes))
-    if len(given) != classes:
-        raise ModelError(f"the weights know {classes} classes, {len(given)} labels were given")
+    given = _labels(classes, settings, labels)
     defaults = {"padding": "none"} if ours else {"padding": "attended", "epsilon": None}
     known = {k: settings[k] for k in _READ_FROM_CONFIG if k in settings}
     given_heads = heads or settings.get("heads") or settings.get("num_attention_heads")
@@ -196,10 +200,40 @@ def _config(
     if not head_count or hidden % head_count:
         raise ModelError(f"{head_count} heads do not divide a width of {hidden}; give heads=...")
     merged = defaults | read | known | ({"padding": padding} if padding else {})
-    return SketchXAINetConfig(labels=tuple(given), heads=head_count, **merged)
+    return SketchXAINetConfig(labels=given, heads=head_count, **merged)
 
 
-_READ_FROM_CONFIG = ("padding", "epsilon", "use_shape", "use_location", "use_order")
+_READ_FROM_CONFIG = ("padding", "epsilon", "use_shape", "use_location", "use_order", "dropout")
+_SIGHT = ("ink", "mean", "std", "epsilon")
+
+
+def _sketch_cnn(
+    state: dict[str, Tensor], settings: dict[str, Any], labels: tuple[str, ...] | None
+) -> RasterModel:
+    """The width and the number of classes from the weights, the labels from the config."""
+    try:
+        width = len(state["module.stem.0.weight"])
+        classes = len(state["module.head.weight"])
+    except KeyError as missing:
+        raise ModelError(f"these are not the weights of a SketchCNN: no {missing}") from None
+    model = sketch_cnn(_labels(classes, settings, labels), width=width)
+    for name in _SIGHT:
+        setattr(model, name, settings.get(name, getattr(model, name)))
+    model.rasteriser = Rasteriser(**settings.get("rasteriser", asdict(model.rasteriser)))
+    return model
+
+
+def _labels(
+    classes: int, settings: dict[str, Any], labels: tuple[str, ...] | None
+) -> tuple[str, ...]:
+    given = tuple(labels or settings.get("labels", ()) or (str(i) for i in range(classes)))
+    if len(given) != classes:
+        raise ModelError(f"the weights know {classes} classes, {len(given)} labels were given")
+    return given
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0]
 
 
 def _fill(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:

@@ -91,7 +91,7 @@ class SketchCNN(nn.Module):
         width: channels of the first stage; doubled at each of the next two.
     """
 
-    def __init__(self, classes: int, *, width: int = 40, dropout: float = 0.2) -> None:
+    def __init__(self, classes: int, *, width: int = 24, dropout: float = 0.2) -> None:
         super().__init__()
         widths = (width, width * 2, width * 3, width * 4)
         self.stem = _conv(1, widths[0], stride=2)

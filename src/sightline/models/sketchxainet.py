@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -230,7 +231,7 @@ class StrokeShape(nn.Module):
         """Rows (dx, dy, 1 - end, end) of every stroke, packed without padding."""
         lengths = batch.points_per_stroke
         if not len(lengths):
-            return batch.points.new_zeros(0, 2 * self.rnn.hidden_size)
+            return self.rnn.weight_ih_l0.new_zeros(0, 2 * self.rnn.hidden_size)
         by_length = lengths.argsort(descending=True, stable=True)
         rank = torch.empty_like(by_length)
         rank[by_length] = torch.arange(len(lengths), device=lengths.device)
@@ -338,9 +339,12 @@ def _attend(
         if mask is not None:
             scores = scores.masked_fill(~mask[:, None, None, :], float("-inf"))
         return scores.softmax(-1) @ v
-    # softmax with a weight on each key, in a form whose gradient exists at weight 0 as well
-    share = (scores - scores.detach().amax(-1, keepdim=True)).exp()
-    share = share * (weight if mask is None else weight * mask)[:, None, None, :].to(share.dtype)
+    # Softmax with a weight on each key, in a form whose gradient exists at weight 0 as well. The
+    # largest score among the keys that are there sets the scale; an absent one may lie above it.
+    weight = (weight if mask is None else weight * mask)[:, None, None, :].to(scores.dtype)
+    top = scores.detach().masked_fill(weight <= 0, float("-inf")).amax(-1, keepdim=True)
+    largest = math.log(torch.finfo(scores.dtype).max) / 2
+    share = (scores - top).clamp(max=largest).exp() * weight
     return (share / share.sum(-1, keepdim=True)) @ v
 
 

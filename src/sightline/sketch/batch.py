@@ -35,8 +35,8 @@ class SketchBatch:
     """
 
     points: Float[Tensor, "points 2"]
-    stroke_offsets: Int[Tensor, strokes+1]
-    sketch_offsets: Int[Tensor, sketches+1]
+    stroke_offsets: Int[Tensor, " strokes_plus_1"]
+    sketch_offsets: Int[Tensor, " sketches_plus_1"]
 
     def __post_init__(self) -> None:
         for name, total in (

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sightline.errors import DrawingError
-from sightline.sketch.formats.quickdraw import OnError, Skipped, read_ndjson
+from sightline.sketch.formats.quickdraw import OnError, Skipped
+from sightline.sketch.formats.stroke3 import SPLITS
+from sightline.sketch.read import READERS, iter_file
 from sightline.sketch.sketch import Sketch
-
-SPLITS = ("train", "valid", "test")
 
 
 def read_collection(
@@ -21,14 +21,28 @@ def read_collection(
     on_error: OnError = "raise",
     skipped: Skipped | None = None,
 ) -> list[Sketch]:
-    """All drawings of an ndjson file, or of every ndjson file of a folder, in name order."""
+    """All drawings of a file, or of every file of a folder in name order.
+
+    Read are .svg, .ndjson, .ndjson.gz and .npz files; others in a folder are passed over, and so
+    are folders within it.
+
+    Args:
+        path: file or folder.
+        on_error: stop at a bad drawing with its place, or leave it out and count it.
+        skipped: collects what ``on_error="skip"`` left out.
+
+    Raises:
+        DrawingError: no such path, a folder without drawings, a bad drawing.
+    """
     path = Path(path)
+    known = ", ".join(READERS)
     if not path.exists():
-        raise DrawingError(f"{path} does not exist; give an .ndjson[.gz] file or a folder of them")
-    files = sorted(p for p in path.iterdir() if _is_ndjson(p)) if path.is_dir() else [path]
+        raise DrawingError(f"{path} does not exist; give a file ({known}) or a folder of them")
+    files = sorted(p for p in path.iterdir() if _is_drawing(p)) if path.is_dir() else [path]
     if not files:
-        raise DrawingError(f"{path} holds no .ndjson or .ndjson.gz file")
-    return [s for file in files for s in read_ndjson(file, on_error=on_error, skipped=skipped)]
+        raise DrawingError(f"{path} holds no file of drawings ({known})")
+    options = {"on_error": on_error, "skipped": skipped}
+    return [sketch for file in files for sketch in iter_file(file, **options)]
 
 
 def split_collection(
@@ -64,8 +78,8 @@ def labels_of(sketches: Iterable[Sketch]) -> tuple[str, ...]:
     return tuple(sorted(labels))
 
 
-def _is_ndjson(path: Path) -> bool:
-    return path.name.endswith((".ndjson", ".ndjson.gz"))
+def _is_drawing(path: Path) -> bool:
+    return path.is_file() and path.name.lower().endswith(tuple(READERS))
 
 
 def _named_splits(path: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from sightline.errors import DrawingError, unknown_name
@@ -25,8 +25,8 @@ FAINTEST_INK = 1e-7
 ROUNDING = 1e-3
 """Pixels. Looked at beyond the reach, so that rounding loses no pixel."""
 
-PAIRS_AT_ONCE = {"cpu": 2**17, "cuda": 2**23}
-"""Pixel-segment pairs worked on together: what a core's cache holds, what fills a GPU."""
+AT_ONCE = {"cpu": 2**17, "cuda": 2**23}
+"""Pixels, counted once a segment, worked on together: a CPU wants its cache, a GPU its fill."""
 
 
 @dataclass(frozen=True)
@@ -124,16 +124,15 @@ class Rasteriser:
     def _draw(self, batch: SketchBatch, layer_of_stroke: Tensor, layers: int) -> Tensor:
         _check_points(batch.points)
         points = (batch.points + 1) * (self.size / 2) - 0.5  # pixel centres at whole numbers
-        starts, ends = _segments(batch)
-        layer = layer_of_stroke[batch.stroke_of_point[starts]]
-        near = _near(points, starts, ends, layer, size=self.size, reach=self._reach)
+        start, end = _segments(batch)
+        lines = _Lines(start, end, layer_of_stroke[batch.stroke_of_point[start]])
         paper = points.new_zeros(layers * self.size * self.size)
         if points.requires_grad:
-            inked, nearest = _nearest(near, points, len(paper), self._reach)
-            squared = _squared_distance(points, starts[nearest], ends[nearest], inked, self.size)
-            paper = paper.scatter(0, inked, self._ink(squared))
+            inked, nearest = _nearest(points, lines, layers, size=self.size, reach=self._reach)
+            squared = _squared_distance(points, start[nearest], end[nearest], inked, self.size)
+            paper.scatter_(0, inked, self._ink(squared))
         else:
-            for pixel, squared, _ in near:
+            for pixel, squared, _ in _near(points, lines, size=self.size, reach=self._reach):
                 paper.scatter_reduce_(0, pixel.view(-1), self._ink(squared).view(-1), "amax")
         return paper.view(layers, self.size, self.size)
 
@@ -180,6 +179,14 @@ def _segments(batch: SketchBatch) -> tuple[Int[Tensor, " segments"], Int[Tensor,
     return starts, torch.minimum(starts + 1, last[starts])
 
 
+class _Lines(NamedTuple):
+    """Segments: the points where they start and end, and the picture that each is drawn on."""
+
+    start: Int[Tensor, " segments"]
+    end: Int[Tensor, " segments"]
+    layer: Int[Tensor, " segments"]
+
+
 class _Near(NamedTuple):
     """Pixels near segments: in each column (a step along a longer axis) a window across it."""
 
@@ -190,13 +197,7 @@ class _Near(NamedTuple):
 
 @torch.no_grad()
 def _near(
-    points: Float[Tensor, "points 2"],
-    starts: Int[Tensor, " segments"],
-    ends: Int[Tensor, " segments"],
-    layer: Int[Tensor, " segments"],
-    *,
-    size: int,
-    reach: float,
+    points: Float[Tensor, "points 2"], lines: _Lines, *, size: int, reach: float
 ) -> Iterator[_Near]:
     """Every pixel within reach of a segment, and some others, a part of the segments at a time.
 
@@ -207,110 +208,131 @@ def _near(
     """
     reach += ROUNDING
     across = min(math.floor(2 * math.sqrt(2) * reach) + 1, size)
-    lines, steep = _lines(points[starts], points[ends])
-    mid_u, _, cos, _, half = lines
-    first = (mid_u - half * cos - reach).ceil().clamp(0, size).long()
-    last = (mid_u + half * cos + reach).floor().clamp(-1, size - 1).long()
-    columns = (last - first + 1).clamp_min(0)
-    before = columns.cumsum(0) - columns
-    steps = torch.where(steep, size, 1), torch.where(steep, 1, size)  # in memory, along u and v
-    walks = torch.stack([first - before, layer * size * size, *steps])
-    most = max(PAIRS_AT_ONCE.get(points.device.type, 2**23) // across, 1)
-    for segments, column in _parts(columns, most):
-        segment = segments.repeat_interleave(columns[segments], output_size=len(column))
-        line, walk = lines.index_select(1, segment), walks.index_select(1, segment)
-        yield _Near(*_windows(line, walk, column, across=across, size=size, reach=reach), segment)
+    most = max(_at_once(points) // across, 1)
+    width, height = (points[lines.end] - points[lines.start]).abs().T
+    for u, these in enumerate((width >= height, width < height)):
+        chosen = these.nonzero()[:, 0]
+        frame = _frames(points[lines.start[chosen]], points[lines.end[chosen]], u)
+        middle, longest = frame[0], frame[2] * frame[4] + reach
+        first = (middle - longest).ceil().clamp(0, size).long()
+        last = (middle + longest).floor().clamp(-1, size - 1).long()
+        count = (last - first + 1).clamp_min(0)
+        place = torch.stack([first - count.cumsum(0) + count, lines.layer[chosen] * size * size])
+        strides = (size, 1) if u else (1, size)
+        for part, column in _parts(count, most):
+            segment = part.repeat_interleave(count[part], output_size=len(column))
+            first_column, corner = place.index_select(1, segment)
+            columns = frame.index_select(1, segment), column + first_column, corner
+            window = _windows(*columns, strides, across=across, size=size, reach=reach)
+            yield _Near(*window, chosen[segment])
 
 
-def _lines(
-    start: Float[Tensor, "segments 2"], end: Float[Tensor, "segments 2"]
-) -> tuple[Float[Tensor, "5 segments"], Bool[Tensor, " segments"]]:
-    """Middle (u, v), direction (cos, sin) and half the length, u along the longer axis.
+def _at_once(points: Tensor) -> int:
+    return AT_ONCE.get(points.device.type, AT_ONCE["cuda"])
 
-    The second tensor says where u is y. Directions have cos >= sqrt(1/2); a dot's is (1, 0).
+
+def _frames(
+    start: Float[Tensor, "segments 2"], end: Float[Tensor, "segments 2"], u: int
+) -> Float[Tensor, "5 segments"]:
+    """Middle (u, v), direction (cos, sin) and half the length, where u is the longer axis.
+
+    Which end is first makes no difference, so that cos >= sqrt(1/2). A dot's direction is (1, 0).
     """
     delta, middle = end - start, (start + end) / 2
-    steep = delta[:, 1].abs() > delta[:, 0].abs()
-    (du, dv), (u, v) = (torch.where(steep, t.T.flip(0), t.T) for t in (delta, middle))
+    du, dv = delta[:, u], delta[:, 1 - u]
     length = (du * du + dv * dv).sqrt()
-    dot = length == 0
-    cos = torch.where(dot, 1, du.abs() / length)
-    sin = torch.where(dot, 0, dv * du.sign() / length)
-    return torch.stack([u, v, cos, sin, length / 2]), steep
+    cos = torch.where(length > 0, du.abs() / length, 1)
+    sin = torch.where(length > 0, dv * du.sign() / length, 0)
+    return torch.stack([middle[:, u], middle[:, 1 - u], cos, sin, length / 2])
 
 
 def _parts(
-    columns: Int[Tensor, " segments"], most: int
-) -> Iterator[tuple[Int[Tensor, " some"], Int[Tensor, " columns"]]]:
-    """Split segments into runs of about `most` columns: which segments, which columns."""
-    edges = torch.cat([columns.new_zeros(1), columns.cumsum(0)])
-    marks = most * torch.arange(1, -(-int(edges[-1]) // most), device=columns.device)
-    middle = torch.searchsorted(edges[1:], marks)
-    cuts = torch.cat([middle.new_zeros(1), middle, middle.new_full((1,), len(columns))])
-    spans = zip(pairwise(cuts.tolist()), pairwise(edges[cuts].tolist()), strict=True)
-    for segments, these in spans:
-        if these[0] < these[1]:
+    count: Int[Tensor, " segments"], most: int
+) -> Iterator[tuple[Int[Tensor, " part"], Int[Tensor, " columns"]]]:
+    """Split segments with so many columns into parts of about `most`: segments and columns."""
+    edges = torch.cat([count.new_zeros(1), count.cumsum(0)])
+    marks = most * torch.arange(1, -(-int(edges[-1]) // most), device=count.device)
+    cuts = [0, *torch.searchsorted(edges[1:], marks).tolist(), len(count)]
+    stops = edges[cuts].tolist()
+    for segments, columns in zip(pairwise(cuts), pairwise(stops), strict=True):
+        if columns[0] < columns[1]:
             yield (
-                torch.arange(*segments, device=columns.device),
-                torch.arange(*these, device=columns.device),
+                torch.arange(*segments, device=count.device),
+                torch.arange(*columns, device=count.device),
             )
 
 
 def _windows(
-    line: Float[Tensor, "5 columns"],
-    walk: Int[Tensor, "4 columns"],
+    frame: Float[Tensor, "5 columns"],
     column: Int[Tensor, " columns"],
+    corner: Int[Tensor, " columns"],
+    strides: tuple[int, int],
     *,
     across: int,
     size: int,
     reach: float,
 ) -> tuple[Int[Tensor, "across columns"], Float[Tensor, "across columns"]]:
     """The pixels of each column's window and their squared distances from its segment."""
-    mid_u, mid_v, cos, sin, half = line
-    first, origin, step_u, step_v = walk
-    column_u = column + first
-    u = column_u - mid_u
-    limit = half * cos
-    rise = torch.minimum(torch.maximum(u, -limit), limit) * (sin / cos)
-    row = (mid_v + rise - math.sqrt(2) * reach).ceil().clamp(0, size - across)
-    v = row - mid_v
+    middle_u, middle_v, cos, sin, half = frame
+    u = column - middle_u
+    longest = half * cos
+    rise = torch.minimum(torch.maximum(u, -longest), longest) * (sin / cos)
+    row = (middle_v + rise - math.sqrt(2) * reach).ceil().clamp_(0, size - across)
+    v = row - middle_v
     k = torch.arange(across, device=row.device)[:, None]
-    # In the segment's own frame: the distance along it beyond its ends, and the distance across.
+    # In the segment's own frame: how far along it beyond its ends, and how far aside.
     beyond = torch.addcmul(u * cos + v * sin, k.to(u.dtype), sin).abs_().sub_(half).clamp_min_(0)
     aside = torch.addcmul(v * cos - u * sin, k.to(u.dtype), cos)
-    squared = beyond.mul_(beyond).addcmul_(aside, aside)
-    corner = origin + column_u * step_u + row.long() * step_v
-    return corner + (k.int() * step_v.int()), squared
+    corner = corner + column * strides[0] + row.long() * strides[1]
+    return corner + k * strides[1], beyond.mul_(beyond).addcmul_(aside, aside)
 
 
 @torch.no_grad()
 def _nearest(
-    near: Iterator[_Near], points: Float[Tensor, "points 2"], cells: int, reach: float
+    points: Float[Tensor, "points 2"], lines: _Lines, layers: int, *, size: int, reach: float
 ) -> tuple[Int[Tensor, " inked"], Int[Tensor, " inked"]]:
-    """The cells within reach of a segment, and the segment nearest to each, the last of equals."""
-    least = points.new_full((cells,), math.inf)
-    owner = torch.full((cells,), -1, device=points.device)
-    for pixel, squared, segment in near:
-        least.scatter_reduce_(0, pixel.view(-1), squared.view(-1), "amin")
-        winner = (squared == least[pixel]) & (squared < reach * reach)
-        owner.scatter_reduce_(0, pixel[winner], segment.expand_as(pixel)[winner], "amax")
-    inked = (owner >= 0).nonzero()[:, 0]
-    return inked, owner[inked]
+    """The pixels of all layers within reach of a segment, and the segment nearest to each.
+
+    Of equally near segments it is the last that is looked at: they share the near point, or the
+    pixel stands between them and there is no one gradient.
+    """
+    some = max(64 * _at_once(points) // size**2, 1)  # layers at a time: the memory needed is bounded
+    least = points.new_empty(min(some, layers) * size**2)
+    owner = torch.empty_like(least, dtype=torch.int64)
+    found = []
+    for layer in range(0, layers, some):
+        bounds = torch.tensor([layer, layer + some], device=points.device)
+        first, last = torch.searchsorted(lines.layer, bounds).tolist()
+        part = _Lines(*(column[first:last] for column in lines))
+        least.fill_(math.inf)
+        for pixel, squared, segment in _near(
+            points, part._replace(layer=part.layer - layer), size=size, reach=reach
+        ):
+            cell, gap = pixel.view(-1), squared.view(-1)
+            least.scatter_reduce_(0, cell, gap, "amin")
+            won = ((gap == least.index_select(0, cell)) & (gap < reach**2)).nonzero()[:, 0]
+            owner.scatter_reduce_(
+                0, cell[won], first + segment[won % len(segment)], "amax", include_self=False
+            )
+        inked = (least < reach**2).nonzero()[:, 0]
+        found.append(torch.stack([inked + layer * size**2, owner[inked]]))
+    inked, nearest = torch.cat(found, 1) if found else owner.new_empty(2, 0)
+    return inked, nearest
 
 
 def _squared_distance(
     points: Float[Tensor, "points 2"],
     start: Int[Tensor, " inked"],
     end: Int[Tensor, " inked"],
-    cell: Int[Tensor, " inked"],
+    pixel: Int[Tensor, " inked"],
     size: int,
 ) -> Float[Tensor, " inked"]:
     """From pixels to segments, differentiable in the points."""
-    centre = torch.stack([cell % size, cell // size % size]).to(points.dtype)
+    centre = torch.stack([pixel % size, pixel // size % size]).to(points.dtype)  # [(x, y), inked]
     first, last = (points.T.index_select(1, index) for index in (start, end))
-    along, offset = last - first, centre - first  # [2, inked]
+    along, offset = last - first, centre - first
     length = (along * along).sum(0)
     part = ((offset * along).sum(0) / torch.where(length > 0, length, 1)).clamp(0, 1)
     gap = offset - part * along
-    # A root has no slope at 0, and a pixel on the line must not turn the gradient into NaN.
+    # A root is infinitely steep at 0: a pixel on the line would turn the gradient into NaN.
     return (gap * gap).sum(0).clamp_min(torch.finfo(points.dtype).tiny)

@@ -89,13 +89,13 @@ def _thin(points: np.ndarray, epsilon: float) -> np.ndarray:
 def _distance_to_line(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """Distance to the infinite line, as QuickDraw does; to the point where start is end."""
     chord = end - start
-    length = float(_length(chord))
+    length = _length(chord[None])
     offset = points - start
     if length == 0:
         return _length(offset)
     return np.abs(offset[:, 0] * chord[1] - offset[:, 1] * chord[0]) / length
 
 
-def _length(vectors: np.ndarray) -> np.ndarray:
-    """Euclidean length along the last axis; not hypot, whose last bit differs from QuickDraw's."""
-    return np.sqrt((vectors**2).sum(-1))
+def _length(vectors: Float[np.ndarray, "count 2"]) -> Float[np.ndarray, " count"]:
+    """Euclidean length of each; not by hypot, whose last bit differs from QuickDraw's."""
+    return np.sqrt((vectors**2).sum(1))

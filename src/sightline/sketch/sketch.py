@@ -78,15 +78,18 @@ class Sketch:
         With ``on_short="drop"`` strokes of fewer than two points are left out, and their times
         and part names with them.
         """
-        kept = list(strokes)
+        where = fields.get("name") or "the drawing"
+        kept = _arrays(strokes, where)
+        if fields.get("times") is not None:
+            fields["times"] = _arrays(fields["times"], f"the times of {where}")
         if on_short == "drop":
-            long = [i for i, s in enumerate(kept) if len(np.atleast_1d(s)) >= 2]
+            long = [i for i, stroke in enumerate(kept) if stroke.ndim == 0 or len(stroke) >= 2]
             for key in ("times", "parts"):
                 column = fields.get(key)
                 if column is not None and len(column) == len(kept):
                     fields[key] = tuple(column[i] for i in long)
-            kept = [kept[i] for i in long]
-        return cls(tuple(kept), **fields)  # type: ignore[arg-type]
+            kept = tuple(kept[i] for i in long)
+        return cls(kept, **fields)
 
     @property
     def _where(self) -> str:
@@ -108,7 +111,7 @@ class Sketch:
         return np.concatenate(self.strokes)
 
     @property
-    def box(self) -> Float[np.ndarray, 4]:
+    def box(self) -> Float[np.ndarray, " 4"]:
         """The bounding box, xyxy in canvas units."""
         points = self.points
         return np.concatenate([points.min(0), points.max(0)])
@@ -130,7 +133,7 @@ class Sketch:
 
     def with_points(self, strokes: Iterable[ArrayLike]) -> Sketch:
         """The same drawing with other points; times are dropped, since they belong to points."""
-        return replace(self, strokes=tuple(strokes), times=None)  # type: ignore[arg-type]
+        return replace(self, strokes=_arrays(strokes, self._where), times=None)
 
     def transform(self, scale: float = 1.0, shift: ArrayLike = (0.0, 0.0)) -> Sketch:
         """Scale about the origin, then shift. Times stay."""
@@ -155,13 +158,21 @@ class Sketch:
         return self.transform(scale, -scale * (lo + hi) / 2)
 
 
-def _frozen_points(stroke: ArrayLike, index: int, where: str) -> NDArray[np.float64]:
-    try:
-        points = np.array(stroke, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise DrawingError(
-            f"stroke {index} of {where} is not a list of points: expected numbers [points, 2]"
-        ) from None
+def _arrays(rows: Iterable[ArrayLike], where: str) -> tuple[NDArray[np.float64], ...]:
+    """Each row as a float array of its own, whatever its shape."""
+    arrays = []
+    for index, row in enumerate(rows):
+        try:
+            arrays.append(np.array(row, dtype=np.float64))
+        except (TypeError, ValueError, OverflowError):
+            raise DrawingError(
+                f"stroke {index} of {where} is not a list of points: expected numbers [points, 2]"
+            ) from None
+    return tuple(arrays)
+
+
+def _frozen_points(stroke: NDArray[np.float64], index: int, where: str) -> NDArray[np.float64]:
+    points = np.array(stroke, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 2:
         raise DrawingError(
             f"stroke {index} of {where} has shape {list(points.shape)}; expected [points, 2]"
@@ -188,7 +199,7 @@ def _frozen_points(stroke: ArrayLike, index: int, where: str) -> NDArray[np.floa
 
 
 def _frozen_times(
-    times: Iterable[ArrayLike], strokes: tuple[NDArray[np.float64], ...], where: str
+    times: tuple[NDArray[np.float64], ...], strokes: tuple[NDArray[np.float64], ...], where: str
 ) -> tuple[NDArray[np.float64], ...]:
     frozen = tuple(np.array(t, dtype=np.float64) for t in times)
     if len(frozen) != len(strokes):
@@ -198,5 +209,7 @@ def _frozen_times(
             raise DrawingError(
                 f"stroke {index} of {where} has {len(stroke)} points but {time.size} times"
             )
+        if not np.isfinite(time).all():
+            raise DrawingError(f"a time in stroke {index} of {where} is no finite number")
         time.flags.writeable = False
     return frozen

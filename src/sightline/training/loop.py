@@ -140,8 +140,9 @@ class _Run:
                 group["lr"] = self.recipe.rate(step, len(batches))
             total += self._step(data, chosen, generator) * len(chosen)
             self._average(step)
-            if progress is not None and index % 20 == 0:
-                progress(f"\repoch {epoch + 1}/{self.recipe.epochs} step {index}/{len(batches)}")
+            if progress is not None:
+                head = f"epoch {epoch + 1}/{self.recipe.epochs}"
+                progress(f"\r{head} {bar(index + 1, len(batches))}")
         return total / len(data)
 
     def _step(self, data: Labelled, chosen: Tensor, generator: torch.Generator) -> float:
@@ -247,6 +248,17 @@ def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
 
 def _under(prefix: str, tensors: State) -> State:
     return {n[len(prefix) :]: t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def bar(done: int, total: int, *, width: int = 30) -> str:
+    """A progress bar in text.
+
+    Example:
+        >>> bar(1, 4, width=8)
+        '██······  25 %'
+    """
+    full = width * done // total
+    return "█" * full + "·" * (width - full) + f" {100 * done // total:3d} %"
 
 
 def _line(row: dict[str, Any], epochs: int) -> str:

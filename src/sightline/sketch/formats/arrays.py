@@ -78,7 +78,7 @@ def _rows(stream: IO[bytes], size: int, where: str) -> list[Any]:
         shape, fortran, dtype = read_header(stream)
     except (ValueError, KeyError, TypeError, MemoryError, RecursionError):
         raise DrawingError(f"{where} is no .npy array of version 1 or 2; fetch it again") from None
-    if dtype == object:
+    if dtype.hasobject and not dtype.names:
         return _unpickled(stream, size, where)
     if dtype.kind not in "iuf" or not shape:
         raise DrawingError(f"{where} holds {dtype} of shape {shape}; expected arrays of numbers")
@@ -125,7 +125,7 @@ class _Dtype:
         self.value = np.dtype(object if code.startswith("O") else code)
 
     def __setstate__(self, state: Any) -> None:
-        if state[1] in ("<", ">") and self.value != object:
+        if state[1] in ("<", ">") and not self.value.hasobject:
             self.value = self.value.newbyteorder(state[1])
 
 
@@ -148,7 +148,7 @@ class _Array:
 
     def value(self) -> np.ndarray:
         _version, shape, dtype, fortran, data = self._state
-        if dtype.value == object:
+        if dtype.value.hasobject:
             flat = np.fromiter(data, dtype=object, count=len(data))
         else:
             flat = np.frombuffer(_bytes(data), dtype.value)

@@ -8,6 +8,7 @@ are taken that this is at most the tolerance.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
@@ -19,8 +20,8 @@ MOST_PIECES = 100_000
 
 
 def flatten_bezier(
-    control: Float[np.ndarray, "order+1 2"], tolerance: float
-) -> Float[np.ndarray, "pieces+1 2"]:
+    control: Float[np.ndarray, "control 2"], tolerance: float
+) -> Float[np.ndarray, "points 2"]:
     """A Bezier curve of degree 2 or 3 as points on it, both ends included.
 
     ``P''`` is constant for degree 2; for degree 3 it runs straight from one end's value to the
@@ -35,16 +36,16 @@ def flatten_bezier(
     t = np.linspace(0.0, 1.0, _pieces(1.0, float(bend), tolerance) + 1)[:, None]
     layers = [np.broadcast_to(point, (len(t), 2)) for point in control]
     while len(layers) > 1:  # de Casteljau
-        layers = [(1 - t) * a + t * b for a, b in zip(layers[:-1], layers[1:], strict=True)]
+        layers = [(1 - t) * a + t * b for a, b in pairwise(layers)]
     return _between(layers[0], control[0], control[-1])
 
 
 def flatten_arc(
-    center: Float[np.ndarray, "2"],
+    center: Float[np.ndarray, " 2"],
     axes: Float[np.ndarray, "2 2"],
     angles: tuple[float, float],
     tolerance: float,
-) -> Float[np.ndarray, "pieces+1 2"]:
+) -> Float[np.ndarray, "points 2"]:
     """An arc of an ellipse as points on it.
 
     Convention:

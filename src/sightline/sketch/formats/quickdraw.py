@@ -48,17 +48,20 @@ class Skipped:
             self.reasons.append(reason)
 
     def __str__(self) -> str:
-        more = f", and {self.count - len(self.reasons)} more" if self.count > len(self.reasons) else ""
-        return f"{self.count} skipped" + (f" ({'; '.join(self.reasons)}{more})" if self.count else "")
+        if not self.count:
+            return "0 skipped"
+        unsaid = self.count - len(self.reasons)
+        more = f", and {unsaid} more" if unsaid else ""
+        return f"{self.count} skipped ({'; '.join(self.reasons)}{more})"
 
 
 def refuse_crowd(count: int, where: str, most: int = MOST_STROKES) -> None:
     """Refuse a drawing of more strokes than a reader takes.
 
     Example:
-        >>> refuse_crowd(5000, "cat.svg")
+        >>> refuse_crowd(5000, "x")
         Traceback (most recent call last):
-        sightline.errors.DrawingError: cat.svg has 5000 strokes, more than 2000; split or simplify it
+        sightline.errors.DrawingError: x has 5000 strokes, more than 2000; split or simplify it
     """
     if count > most:
         raise DrawingError(f"{where} has {count} strokes, more than {most}; split or simplify it")
@@ -205,7 +208,7 @@ def _record(sketch: Sketch) -> dict[str, Any]:
         record["key_id"] = sketch.name
     columns = [[_plain(c) for c in stroke.T] for stroke in sketch.strokes]
     if sketch.times is not None:
-        columns = [c + [_plain(t)] for c, t in zip(columns, sketch.times, strict=True)]
+        columns = [[*c, _plain(t)] for c, t in zip(columns, sketch.times, strict=True)]
     record["drawing"] = columns
     if sketch.parts is not None:
         record["part"] = list(sketch.parts)

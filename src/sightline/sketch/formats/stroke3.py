@@ -222,7 +222,8 @@ def _rows(array: ArrayLike, columns: int, where: str) -> np.ndarray:
         raise DrawingError(f"{where} is empty: a drawing needs at least 1 stroke")
     if rows.ndim != 2 or rows.shape[1] != columns:
         raise DrawingError(
-            f"{where} has shape {list(rows.shape)}; expected stroke-{columns} rows [rows, {columns}]"
+            f"{where} has shape {list(rows.shape)}; "
+            f"expected [rows, {columns}] in stroke-{columns} format"
         )
     return rows
 

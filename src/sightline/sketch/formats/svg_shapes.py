@@ -24,6 +24,7 @@ _SPACE = " ,\t\r\n\f"
 _NUMBER = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
 _NUMBERS = re.compile(_NUMBER)
 _PATH_DATA = re.compile(rf"(?:[{_SPACE}]+|[MmZzLlHhVvCcSsQqTtAa]|{_NUMBER})*")
+_BARE_EXPONENT = re.compile(r"([0-9])\.(?=[eE])")
 _BARE_POINT = re.compile(r"([0-9])\.(?![0-9])")
 _TRANSFORM = re.compile(r"(?:matrix|translate|scale|rotate|skewX|skewY)\s*\([^()]*\)")
 _GEOMETRY = {
@@ -81,7 +82,9 @@ def _matrix(text: str) -> np.ndarray:
     if _TRANSFORM.sub("", text).strip(_SPACE):
         raise DrawingError(f"transform cannot be read: {text[:40]!r}")
     m = Matrix(text, ppi=PIXELS_PER_INCH)
-    return _sound(np.array([[m.a, m.c, m.e], [m.b, m.d, m.f], [0.0, 0.0, 1.0]], dtype=object))
+    if not all(isinstance(shift, (int, float)) for shift in (m.e, m.f)):
+        raise DrawingError(f"transform uses relative lengths: {text[:40]!r}; give numbers")
+    return _sound(np.array([[m.a, m.c, m.e], [m.b, m.d, m.f], [0.0, 0.0, 1.0]]))
 
 
 def _viewport(group: Group) -> np.ndarray:
@@ -173,7 +176,7 @@ def _path_data(text: str) -> str:
     if text.strip(_SPACE)[:1] not in ("", "M", "m"):
         raise DrawingError(f"path data must start with M or m; it starts with {text[:20]!r}")
     # "1." and "1.e5", which svgelements does not know, become "1 " and "1e5".
-    return _BARE_POINT.sub(lambda m: m[1] + ("" if text[m.end() : m.end() + 1] in "eE" else " "), text)
+    return _BARE_POINT.sub(r"\1 ", _BARE_EXPONENT.sub(r"\1", text))
 
 
 def _polylines(segments: list[Any], matrix: np.ndarray, tolerance: float) -> Iterator[np.ndarray]:

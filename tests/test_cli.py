@@ -1,0 +1,162 @@
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from figures import drawings
+
+import sightline as sl
+from sightline.cli import main
+from sightline.cli.explain import METHOD_NAMES
+from sightline.sketch.formats.quickdraw import write_ndjson
+
+HOUSE = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100">
+<path d="M20 90 L20 50 L80 50 L80 90 Z"/><path d="M15 50 L50 15 L85 50"/>
+<circle cx="50" cy="70" r="8"/></svg>"""
+
+
+@pytest.fixture
+def run():
+    def call(*arguments: object):
+        return CliRunner().invoke(main, [str(a) for a in arguments])
+
+    return call
+
+
+@pytest.fixture
+def model(tmp_path) -> Path:
+    """An untrained net of the smallest size, saved as a user would have one."""
+    sl.save(sl.sketchxainet("nano", ("house", "tree", "boat"), layers=1), tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def house(tmp_path) -> Path:
+    path = tmp_path / "house.svg"
+    path.write_text(HOUSE)
+    return path
+
+
+def test_the_list_of_methods_is_the_registry():
+    assert set(METHOD_NAMES) == set(sl.METHODS)
+
+
+@pytest.mark.parametrize("method", METHOD_NAMES)
+def test_explain_writes_a_picture_and_the_explanation(run, model, house, tmp_path, method):
+    done = run("explain", house, "--model", model, "--method", method, "--out", tmp_path / "why")
+    assert done.exit_code == 0, done.output
+    assert "recognised as" in done.output
+    assert (tmp_path / "why.png").read_bytes().startswith(b"\x89PNG")
+    why = sl.Explanation.load(tmp_path / "why.safetensors")
+    assert why.made.method == method
+    assert why.parts.kind == ("points" if method == "p_sla" else "strokes")
+
+
+def test_explain_speaks_json(run, model, house, tmp_path):
+    done = run("explain", house, "--model", model, "--json", "--out", tmp_path / "why")
+    answer = json.loads(done.output)
+    assert answer["recognised"] in ("house", "tree", "boat")
+    assert answer["target"] == answer["recognised"]
+    assert [row["rank"] for row in answer["strokes"]] == [1, 2, 3]
+    scores = [row["score"] for row in answer["strokes"]]
+    assert scores == sorted(scores, reverse=True)
+    assert sum(scores) == pytest.approx(answer["value"] - answer["base"], abs=1e-5)
+    assert Path(answer["picture"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--target", "hous"], 1, "unknown label 'hous'; did you mean 'house'? Known: house, tree"),
+        (["--model", "sketchxainet-tinny"], 1, "did you mean 'sketchxainet-tiny'"),
+        (["--method", "guess"], 2, "'guess' is not one of 'shapley', 'kernel_shap'"),
+        (["--budget", "soon"], 1, "budget 'soon' is not understood"),
+        (["--budget", "4"], 1, "need 8 evaluations, the budget allows 4"),
+    ],
+)
+def test_wrong_words_list_the_known_ones(run, model, house, arguments, code, words):
+    given = arguments if "--model" in arguments else ["--model", model, *arguments]
+    done = run("explain", house, *given)
+    assert done.exit_code == code
+    assert words in done.output
+
+
+def test_a_broken_drawing_is_named(run, model, tmp_path):
+    path = tmp_path / "torn.ndjson"
+    path.write_text('{"word": "cat", "drawing": [[[0, 1], [0')
+    done = run("explain", path, "--model", model)
+    assert done.exit_code == 1
+    assert "torn.ndjson line 1 is not JSON" in done.output
+    assert not list(tmp_path.glob("*-why*")), "nothing is written on failure"
+
+
+def test_a_missing_file_is_named(run, model, tmp_path):
+    done = run("explain", tmp_path / "gone.svg", "--model", model)
+    assert done.exit_code == 1
+    assert "gone.svg" in done.output
+
+
+@pytest.fixture
+def collection(tmp_path) -> Path:
+    path = tmp_path / "drawings.ndjson.gz"
+    write_ndjson(path, drawings(120, 9))
+    return path
+
+
+def test_data_stats_counts(run, collection):
+    numbers = json.loads(run("data", "stats", collection, "--json").output)
+    assert numbers["drawings"] == 120
+    assert numbers["labels"] == {"cross": 40, "ring": 40, "zigzag": 40}
+    assert numbers["strokes"]["mean"] == pytest.approx(4 / 3)
+    assert numbers["at_most_10_strokes"] == 1.0
+    assert "120 drawings, 3 labels" in run("data", "stats", collection).output
+
+
+def test_data_stats_skips_and_counts_bad_lines(run, tmp_path):
+    path = tmp_path / "half.ndjson"
+    path.write_text('{"word": "dash", "drawing": [[[0, 1], [0, 1]]]}\nnot json\n')
+    assert run("data", "stats", path).exit_code == 1
+    done = run("data", "stats", path, "--skip-bad")
+    assert done.exit_code == 0
+    assert "1 skipped (half.ndjson line 2 is not JSON" in done.output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", ["nano", "cnn"])
+def test_train_then_evaluate_then_explain(run, collection, house, tmp_path, size):
+    out = tmp_path / "run"
+    trained = run("train", "sketch", collection, "--size", size, "--epochs", 2, "--out", out)
+    assert trained.exit_code == 0, trained.output
+    assert len((out / "metrics.jsonl").read_text().splitlines()) == 2
+    measured = run(
+        "evaluate", "sketch", collection, "--model", out / "model", "--json", "--out", tmp_path / "e"
+    )
+    numbers = json.loads(measured.output)
+    low, share, high = (numbers["top1"][k] for k in ("low", "estimate", "high"))
+    assert 0 <= low <= share <= high <= 1
+    rows = list(csv.DictReader((tmp_path / "e" / "per_class.csv").open()))
+    assert sum(int(r["count"]) for r in rows) == numbers["drawings"]
+    assert (tmp_path / "e" / "confusion.png").stat().st_size > 1000
+    done = run("explain", house, "--model", out / "model", "--out", tmp_path / "why")
+    assert done.exit_code == 0, done.output
+
+
+def test_ablations_belong_to_sketchxainet(run, collection, tmp_path):
+    done = run(
+        "train", "sketch", collection, "--size", "cnn", "--without", "shape", "--out", tmp_path / "r"
+    )
+    assert done.exit_code == 2
+    assert "--without belongs to SketchXAINet" in done.output
+
+
+@pytest.mark.slow
+def test_demo_makes_one_page_that_needs_nothing_else(run, house, tmp_path):
+    done = run("demo", house, "--out", tmp_path / "demo")
+    assert done.exit_code == 0, done.output
+    page = (tmp_path / "demo" / "report.html").read_text()
+    assert page.count("<section>") == 7
+    assert "house" in page
+    for outside in ("<script src", "<link", 'src="http', "url(http", "@import"):
+        assert outside not in page
+    assert len(list((tmp_path / "demo").glob("*.png"))) == 7
