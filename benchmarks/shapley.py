@@ -10,9 +10,9 @@ import argparse
 import time
 
 import numpy as np
-from material import arguments, drawings, run, start, table
 
 import sightline as sl
+from material import arguments, drawings, run, start, table
 
 TARGET_SECONDS = 1.5
 
@@ -51,7 +51,13 @@ def main(given: argparse.Namespace) -> dict:
 def report(result: dict) -> None:
     spread = f"{result['min_seconds']:.3f} to {result['max_seconds']:.3f}"
     median = result["median_seconds"]
-    row = [result["strokes"], result["evaluations"], f"{median:.3f}", spread, f"{result['gap']:.0e}"]
+    row = [
+        result["strokes"],
+        result["evaluations"],
+        f"{median:.3f}",
+        spread,
+        f"{result['gap']:.0e}",
+    ]
     print(f"{result['drawing']}; {result['machine']}\n")
     print(table(["strokes", "evaluations", "median s", "min to max s", "completeness gap"], [row]))
     if result["strokes"] == 10:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from figures import drawings
 
 import sightline as sl
+from figures import drawings
 from sightline.cli import main
 from sightline.cli.explain import METHOD_NAMES
 from sightline.sketch.formats.quickdraw import write_ndjson
@@ -130,7 +130,14 @@ def test_train_then_evaluate_then_explain(run, collection, house, tmp_path, size
     assert trained.exit_code == 0, trained.output
     assert len((out / "metrics.jsonl").read_text().splitlines()) == 2
     measured = run(
-        "evaluate", "sketch", collection, "--model", out / "model", "--json", "--out", tmp_path / "e"
+        "evaluate",
+        "sketch",
+        collection,
+        "--model",
+        out / "model",
+        "--json",
+        "--out",
+        tmp_path / "e",
     )
     numbers = json.loads(measured.output)
     low, share, high = (numbers["top1"][k] for k in ("low", "estimate", "high"))
@@ -144,7 +151,15 @@ def test_train_then_evaluate_then_explain(run, collection, house, tmp_path, size
 
 def test_ablations_belong_to_sketchxainet(run, collection, tmp_path):
     done = run(
-        "train", "sketch", collection, "--size", "cnn", "--without", "shape", "--out", tmp_path / "r"
+        "train",
+        "sketch",
+        collection,
+        "--size",
+        "cnn",
+        "--without",
+        "shape",
+        "--out",
+        tmp_path / "r",
     )
     assert done.exit_code == 2
     assert "--without belongs to SketchXAINet" in done.output

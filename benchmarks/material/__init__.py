@@ -1,4 +1,4 @@
-"""What every benchmark starts from: real drawings, a model, this machine; and how it ends: a table."""
+"""What every benchmark starts from: drawings, a model, this machine; and what it ends with."""
 
 from __future__ import annotations
 

@@ -22,6 +22,19 @@ class Budget:
     evaluations: int | None = None
     seconds: float | None = None
 
+    def evaluations_for(self, method: str) -> int | None:
+        """The limit in evaluations, for a method that cannot stop half-way.
+
+        Raises:
+            GameError: the budget is a time.
+        """
+        if self.seconds is not None:
+            raise GameError(
+                f"{method} cannot stop half-way, so it takes a budget in evaluations, not "
+                f"{self.seconds:g} s; kernel_shap takes either"
+            )
+        return self.evaluations
+
     @classmethod
     def of(cls, given: int | str | Budget | None) -> Budget:
         """Read ``2000`` (evaluations), ``"20s"``, ``"1.5min"`` or ``"1h"``.

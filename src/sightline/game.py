@@ -58,6 +58,7 @@ class Game:
         if batch < 1:
             raise GameError(f"batch is {batch}; it must be at least 1")
         self.model = as_model(model)
+        _check_parts_and_targets(parts, targets)
         self.parts = parts
         self.batch = batch
         self.evaluations = 0
@@ -126,11 +127,10 @@ class Game:
             )
 
         def slopes(rows: Tensor) -> Tensor:
-            rows = rows.clone().requires_grad_()
-            values = self._targets.read(
-                self._play(rows, grad=True, straight_through=straight_through)
-            )
-            return _jacobian(values, rows)
+            with torch.enable_grad():
+                rows = rows.clone().requires_grad_()
+                output = self._bound(rows, straight_through=straight_through)
+                return _jacobian(self._targets.read(_checked(output, rows=len(rows))), rows)
 
         self._check_differentiable()
         with self._untouched():
@@ -153,7 +153,8 @@ class Game:
         self._check_differentiable()
         with self._untouched(), torch.enable_grad():
             points = bound.points.clone().requires_grad_()
-            values = self._targets.read(bound.moved(points, rasteriser=rasteriser))
+            output = _checked(bound.moved(points, rasteriser=rasteriser), rows=1)
+            values = self._targets.read(output)
             self.evaluations += 1
             slopes = [_slope(v, points) for v in values[0]]
         return torch.stack(slopes).double().cpu()
@@ -169,11 +170,9 @@ class Game:
     def _values(self, rows: Tensor) -> Tensor:
         return self._targets.read(_checked(self._play(rows), rows=len(rows)))
 
-    def _play(
-        self, rows: Tensor, *, grad: bool = False, straight_through: bool = False
-    ) -> Tensor:
-        with torch.enable_grad() if grad else torch.no_grad():
-            return self._bound(rows, straight_through=straight_through)
+    def _play(self, rows: Tensor) -> Tensor:
+        with torch.no_grad():
+            return self._bound(rows)
 
     def _first_play(self, rows: Tensor) -> Tensor:
         """A failure here is a model that does not fit; later ones are passed on as they are."""
@@ -183,9 +182,10 @@ class Game:
             if isinstance(error, SightlineError) or _out_of_memory(error):
                 raise
             device, dtype = place(self.model)
+            reason = (str(error).splitlines() or [""])[0]
             raise GameError(
                 f"the model failed on these {self.parts.kind} ({type(error).__name__}: "
-                f"{str(error).splitlines()[0]}); check the size and number of channels it takes, "
+                f"{reason}); check the size and number of channels it takes, "
                 f"that all its weights are on one device ({device} here) and of one type ({dtype})"
             ) from error
 
@@ -206,6 +206,10 @@ class Game:
         return torch.cat(pieces)
 
     def _check_presence(self, presence: Tensor) -> None:
+        if not isinstance(presence, Tensor):
+            raise GameError(
+                f"presence is a {type(presence).__name__}; give a tensor: torch.as_tensor(presence)"
+            )
         if presence.ndim != 2 or presence.shape[1] != len(self.parts) or not len(presence):
             raise GameError(
                 f"presence has shape {list(presence.shape)}; expected [rows, {len(self.parts)}], "
@@ -213,9 +217,7 @@ class Game:
             )
         if not bool(((presence >= 0) & (presence <= 1)).all()):
             raise GameError("presence must lie in [0, 1]: 1 is there, 0 is absent")
-        if not getattr(self, "_bound", None) or self._bound.partial:
-            return
-        if not bool(((presence == 0) | (presence == 1)).all()):
+        if not self._bound.partial and not bool(((presence == 0) | (presence == 1)).all()):
             raise GameError(f"{self.parts.kind} come and go whole: presence must be 0 or 1")
 
     @contextmanager
@@ -247,6 +249,16 @@ class Meter:
         """Time left in the budget; None where it sets no time."""
         limit = self.budget.seconds if self.budget else None
         return None if limit is None else limit - self.seconds
+
+
+def _check_parts_and_targets(parts: object, targets: object) -> None:
+    if not isinstance(parts, Parts):
+        raise GameError(
+            f"a {type(parts).__name__} is no set of parts: give sl.Strokes(sketch) or "
+            "sl.Points(sketch)"
+        )
+    if targets is not None and not isinstance(targets, ClassScore):
+        raise GameError(f"{targets!r} is no target: give sl.ClassScore({targets!r})")
 
 
 def _checked(output: object, *, rows: int) -> Tensor:

@@ -236,4 +236,3 @@ def _unfit(model: object, kind: str) -> GameError:
 
 def _from_lengths(lengths: Tensor) -> Tensor:
     return torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-

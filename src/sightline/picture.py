@@ -193,9 +193,7 @@ def curves_figure(
     return fig
 
 
-def confusion_figure(
-    confusion: Int[np.ndarray, "labels labels"], labels: Sequence[str]
-) -> Figure:
+def confusion_figure(confusion: Int[np.ndarray, "labels labels"], labels: Sequence[str]) -> Figure:
     """True labels down, answers across; shade is the share of the row, hits are left white.
 
     Only the misses are coloured, since in a good model they are what one looks for.
@@ -212,9 +210,7 @@ def confusion_figure(
     for row, column in zip(*confusion.nonzero(), strict=True):
         colour = "#999999" if row == column else "#222222"
         count_here = str(confusion[row, column])
-        axes.text(
-            column, row, count_here, ha="center", va="center", fontsize=7, color=colour
-        )
+        axes.text(column, row, count_here, ha="center", va="center", fontsize=7, color=colour)
     axes.set_xticks(range(count), labels, rotation=90, fontsize=8)
     axes.set_yticks(range(count), labels, fontsize=8)
     axes.set_xlabel("answer")

@@ -1,4 +1,4 @@
-"""One self-contained HTML page: drawings, what they were taken for, why, and whether that is true."""
+"""One self-contained HTML page: drawings, what they were taken for, why, and if that is true."""
 
 from __future__ import annotations
 

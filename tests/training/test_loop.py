@@ -7,9 +7,9 @@ import time
 
 import pytest
 import torch
-from figures import LABELS, drawings
 from safetensors.torch import load_file
 
+from figures import LABELS, drawings
 from sightline.errors import SightlineError
 from sightline.models.sketchxainet import SketchXAINet, SketchXAINetConfig
 from sightline.sketch.formats.quickdraw import write_ndjson
@@ -31,7 +31,9 @@ def small_net() -> SketchXAINet:
 @pytest.fixture(scope="module")
 def sets() -> tuple[Labelled, Labelled]:
     prepare = small_net().prepare
-    return tuple(Labelled.from_sketches(drawings(n, s), LABELS, prepare) for n, s in ((48, 1), (30, 2)))
+    return tuple(
+        Labelled.from_sketches(drawings(n, s), LABELS, prepare) for n, s in ((48, 1), (30, 2))
+    )
 
 
 def numbers(history):

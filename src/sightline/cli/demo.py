@@ -14,8 +14,19 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("drawings", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--model", default="sketchxainet-tiny", show_default=True, help="A shipped name, folder, weights file or org/name.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("sightline-demo"), show_default=True, help="Folder for the page and the pictures.")
+@click.option(
+    "--model",
+    default="sketchxainet-tiny",
+    show_default=True,
+    help="A shipped name, folder, weights file or org/name.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("sightline-demo"),
+    show_default=True,
+    help="Folder for the page and the pictures.",
+)
 @click.option("--seed", default=0, show_default=True)
 def demo(drawings: tuple[Path, ...], model: str, out: Path, seed: int) -> None:
     """Explain the drawings that come with sightline, and DRAWINGS if given.

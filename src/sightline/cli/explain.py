@@ -27,15 +27,35 @@ METHOD_NAMES = (
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--index", default=0, show_default=True, help="Which drawing of a file of many.")
-@click.option("--model", default="sketchxainet-tiny", show_default=True, help="A shipped name, folder, weights file or org/name.")
-@click.option("--method", type=click.Choice(METHOD_NAMES), help="Default: shapley up to 12 strokes, kernel_shap beyond.")
+@click.option(
+    "--model",
+    default="sketchxainet-tiny",
+    show_default=True,
+    help="A shipped name, folder, weights file or org/name.",
+)
+@click.option(
+    "--method",
+    type=click.Choice(METHOD_NAMES),
+    help="Default: shapley up to 12 strokes, kernel_shap beyond.",
+)
 @click.option("--target", help="A label; default: the recognised one.")
-@click.option("--scale", type=click.Choice(["logit", "log-probability", "probability"]), default="logit", show_default=True, help="Unit of the scores.")
+@click.option(
+    "--scale",
+    type=click.Choice(["logit", "log-probability", "probability"]),
+    default="logit",
+    show_default=True,
+    help="Unit of the scores.",
+)
 @click.option("--budget", help="Evaluations (2000) or time (20s) for methods that take one.")
 @click.option("--seed", default=0, show_default=True, help="Of methods that sample.")
-@click.option("--out", type=click.Path(path_type=Path), help="Where to write, without suffix; default: FILE's name + '-why', here.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Where to write, without suffix; default: FILE's name + '-why', here.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def explain(
+    *,
     file: Path,
     index: int,
     model: str,
@@ -67,7 +87,11 @@ def explain(
     why.plot(picture)
     why.save(saved)
     if as_json:
-        click.echo(json.dumps(_as_record(why, answers) | {"picture": str(picture), "explanation": str(saved)}))
+        click.echo(
+            json.dumps(
+                _as_record(why, answers) | {"picture": str(picture), "explanation": str(saved)}
+            )
+        )
     else:
         _print(why, answers)
         click.echo(f"\nwrote {picture} and {saved}")

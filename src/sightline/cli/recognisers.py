@@ -27,17 +27,45 @@ def evaluate() -> None:
 
 @train.command("sketch")
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run; a run found there goes on.")
-@click.option("--size", type=click.Choice(["nano", "tiny", "base", "cnn"]), default="tiny", show_default=True, help="SketchXAINet, or a small raster CNN.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder of the run; a run found there goes on.",
+)
+@click.option(
+    "--size",
+    type=click.Choice(["nano", "tiny", "base", "cnn"]),
+    default="tiny",
+    show_default=True,
+    help="SketchXAINet, or a small raster CNN.",
+)
 @click.option("--epochs", type=click.IntRange(1), default=60, show_default=True)
 @click.option("--batch", type=click.IntRange(1), default=100, show_default=True)
-@click.option("--lr", type=click.FloatRange(0, min_open=True), default=6e-4, show_default=True, help="Peak learning rate.")
+@click.option(
+    "--lr",
+    type=click.FloatRange(0, min_open=True),
+    default=6e-4,
+    show_default=True,
+    help="Peak learning rate.",
+)
 @click.option("--seed", default=0, show_default=True)
-@click.option("--precision", default="bf16-mixed", show_default=True, help="Lightning Fabric's name; 32-true for exact float32.")
+@click.option(
+    "--precision",
+    default="bf16-mixed",
+    show_default=True,
+    help="Lightning Fabric's name; 32-true for exact float32.",
+)
 @click.option("--no-augmentation", is_flag=True, help="Show drawings as they are.")
-@click.option("--without", multiple=True, type=click.Choice(["shape", "location", "order"]), help="Ablation of SketchXAINet; may be repeated.")
+@click.option(
+    "--without",
+    multiple=True,
+    type=click.Choice(["shape", "location", "order"]),
+    help="Ablation of SketchXAINet; may be repeated.",
+)
 @click.option("--skip-bad", is_flag=True, help="Leave bad drawings out and count them.")
 def train_sketch(
+    *,
     data: Path,
     out: Path,
     size: str,
@@ -84,14 +112,35 @@ def train_sketch(
 
 @evaluate.command("sketch")
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("--model", default="sketchxainet-tiny", show_default=True, help="A shipped name, folder, weights file or org/name.")
-@click.option("--split", type=click.Choice(["train", "valid", "test", "all"]), default="test", show_default=True)
-@click.option("--seed", default=0, show_default=True, help="Of the split, where the folder names none.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for per_class.csv and confusion.png.")
+@click.option(
+    "--model",
+    default="sketchxainet-tiny",
+    show_default=True,
+    help="A shipped name, folder, weights file or org/name.",
+)
+@click.option(
+    "--split",
+    type=click.Choice(["train", "valid", "test", "all"]),
+    default="test",
+    show_default=True,
+)
+@click.option(
+    "--seed", default=0, show_default=True, help="Of the split, where the folder names none."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder for per_class.csv and confusion.png."
+)
 @click.option("--skip-bad", is_flag=True, help="Leave bad drawings out and count them.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def evaluate_sketch(
-    data: Path, model: str, split: str, seed: int, out: Path | None, skip_bad: bool, as_json: bool
+    *,
+    data: Path,
+    model: str,
+    split: str,
+    seed: int,
+    out: Path | None,
+    skip_bad: bool,
+    as_json: bool,
 ) -> None:
     """Measure a recogniser: top-1 and top-5 with intervals, per class, confusion."""
     import sightline as sl

@@ -47,6 +47,7 @@ def explain(
         settings["seed"] = seed
     return METHODS[method](game, **settings)
 
+
 __all__ = [
     "BUDGETED",
     "METHODS",

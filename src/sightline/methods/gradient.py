@@ -32,9 +32,7 @@ def sla(game: Game) -> Explanation:
     return record(game, slope[0], meter, "sla")
 
 
-def sla_integrated(
-    game: Game, *, budget: int | str | Budget | None = DEFAULT_STEPS
-) -> Explanation:
+def sla_integrated(game: Game, *, budget: int | str | Budget | None = DEFAULT_STEPS) -> Explanation:
     """The gradient by presence, averaged on the way from nothing to everything.
 
     The scores sum to value - base, up to the error of the quadrature, which is reported.
@@ -46,7 +44,7 @@ def sla_integrated(
     Source:
         Sundararajan et al., 2017 (integrated gradients), on stroke weights as in Qu et al., 2024.
     """
-    steps = Budget.of(budget).evaluations or DEFAULT_STEPS
+    steps = Budget.of(budget).evaluations_for("sla_integrated") or DEFAULT_STEPS
     meter = Meter(game)
     scores = path_gradient(game, steps)
     gap = (game.value - game.base - scores.sum(1)).abs().max()

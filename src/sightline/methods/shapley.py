@@ -37,18 +37,18 @@ def shapley(game: Game, *, budget: int | str | Budget | None = None) -> Explanat
         Shapley, 1953: phi_i = sum over S without i of |S|! (n - |S| - 1)! / n!
         (v(S with i) - v(S)).
     """
-    n, limit = len(game.parts), Budget.of(budget)
+    n, limit = len(game.parts), Budget.of(budget).evaluations_for("shapley")
     if n > MOST_PARTS:
         raise GameError(
             f"exact Shapley values of {n} {game.parts.kind} need 2^{n} evaluations; at most "
             f"{MOST_PARTS} parts are allowed: use kernel_shap(game, budget=2000)"
         )
-    if limit.evaluations is not None and limit.evaluations < 2**n:
+    if limit is not None and limit < 2**n:
         raise GameError(
             f"exact Shapley values of {n} {game.parts.kind} need {2**n} evaluations, the budget "
-            f"allows {limit.evaluations}: raise it, or use kernel_shap"
+            f"allows {limit}: raise it, or use kernel_shap"
         )
-    meter = Meter(game, limit)
+    meter = Meter(game)
     return record(game, shapley_values(game(all_coalitions(n))), meter, "shapley")
 
 
@@ -135,7 +135,13 @@ def kernel_shap(
         raise GameError("no coalition was drawn: raise the budget")
     settings = {"budget": budget if isinstance(budget, int | str) else str(limit), "stop": stop}
     return record(
-        game, fit.scores, meter, "kernel_shap", settings=settings, seed=seed, errors=fit.errors,
+        game,
+        fit.scores,
+        meter,
+        "kernel_shap",
+        settings=settings,
+        seed=seed,
+        errors=fit.errors,
         notes=notes,
     )
 
@@ -212,5 +218,3 @@ def _check_kernel_budget(n: int, limit: Budget, stop: float | None) -> None:
         raise GameError("give kernel_shap a budget (2000, '20s') or a stop rule (stop=0.05)")
     if stop is not None and not 0 < stop < 1:
         raise GameError(f"stop is {stop}; it is a share between 0 and 1, such as 0.05")
-
-

@@ -21,7 +21,9 @@ def as_found(model: object) -> Iterator[None]:
             yield
         return
     modes = [(module, module.training) for module in model.modules()]
-    weights = [(p, p.requires_grad, p.grad) for p in model.parameters()]
+    # a weight made under torch.inference_mode cannot be differentiated, nor set to be
+    changeable = (p for p in model.parameters() if not p.is_inference())
+    weights = [(p, p.requires_grad, p.grad) for p in changeable]
     devices = {p.device for p, _, _ in weights if p.device.type == "cuda"}
     kept = [(b, b.detach().clone()) for b in model.buffers()]
     inference = torch.is_inference_mode_enabled()

@@ -17,7 +17,9 @@ from sightline.sketch.sketch import Sketch
 class SketchModel(Protocol):
     """Answers a batch of normalised drawings with logits."""
 
-    labels: tuple[str, ...]
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the logits; empty where they have none."""
 
     def prepare(self, sketch: Sketch) -> Sketch:
         """The drawing as this model reads it: same strokes, its frame, its density of points."""
@@ -47,7 +49,9 @@ class StrokeModel(SketchModel, Protocol):
 class PictureModel(SketchModel, Protocol):
     """Reads drawings through a rasteriser."""
 
-    rasteriser: Rasteriser
+    @property
+    def rasteriser(self) -> Rasteriser:
+        """How strokes become ink."""
 
     def see(
         self, pictures: Float[Tensor, "sketches height width"]

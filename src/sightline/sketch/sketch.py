@@ -135,7 +135,9 @@ class Sketch:
         """The same drawing with other points; times are dropped, since they belong to points."""
         return replace(self, strokes=_arrays(strokes, self._where), times=None)
 
-    def transform(self, scale: float = 1.0, shift: ArrayLike = (0.0, 0.0)) -> Sketch:
+    def transform(
+        self, scale: float = 1.0, shift: Sequence[float] | NDArray[np.float64] = (0.0, 0.0)
+    ) -> Sketch:
         """Scale about the origin, then shift. Times stay."""
         moved = tuple(stroke * scale + np.asarray(shift, float) for stroke in self.strokes)
         return replace(self, strokes=moved)

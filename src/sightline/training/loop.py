@@ -116,10 +116,8 @@ class _Run:
     """A training run, and what of it must survive a kill."""
 
     def __init__(self, model: nn.Module, recipe: Recipe, folder: Path) -> None:
-        from lightning_fabric import Fabric
-
         self.model, self.recipe, self.folder = model, recipe, folder
-        self.fabric = Fabric(accelerator="auto", devices=1, precision=recipe.precision)  # type: ignore[arg-type]
+        self.fabric = _fabric()(accelerator="auto", devices=1, precision=recipe.precision)
         optimizer = torch.optim.AdamW(_groups(model, recipe.weight_decay), lr=recipe.lr)
         self.wrapped, self.optimizer = self.fabric.setup(model, optimizer)
         self.history: list[dict[str, Any]] = []
@@ -235,6 +233,16 @@ class _Run:
             index, kind = name.split("/")
             slots.setdefault(int(index), {})[kind] = value
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": slots})
+
+
+def _fabric() -> Any:
+    try:
+        from lightning_fabric import Fabric
+    except ImportError:
+        raise SightlineError(
+            "training needs Lightning Fabric: pip install 'sightline[train]'"
+        ) from None
+    return Fabric
 
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
