@@ -241,45 +241,55 @@ def report(result: dict) -> None:
         f"{count} drawings, {result['right'] / count:.1%} of them recognised; "
         f"{result['one_stroke']} of one stroke left out; {result['beyond_exact']} of more than "
         f"{MOST_EXACT} strokes, for which shapley is kernel_shap with {BEYOND_EXACT} evaluations. "
-        f"Scale: {result['scale']}. {result['machine']}.\n"
+        f"Scale: {result['scale']}; means with 95 % intervals. {result['machine']}.\n"
     )
-    print("Mean [95 % interval]; gain is paired with 32 random orders, + is better.\n")
-    print(table(_HEADER, [_cells(row) for row in result["all"]]))
+    print_tables(result["all"])
     if result["sampled"]:
         count = result["sampled"][0]["drawings"]
         print(f"\nThe {count} drawings with more coalitions than kernel_shap's {SAMPLED}.\n")
-        print(table(_HEADER, [_cells(row) for row in result["sampled"]]))
+        print_tables(result["sampled"])
 
 
-_HEADER = [
+def print_tables(rows: list[dict]) -> None:
+    """The areas and the cost of each method; then how they compare, drawing by drawing."""
+    print(table(_AREAS, [_areas(row) for row in rows]))
+    print("\nPaired by drawing, + is better; p where the difference is within chance.\n")
+    print(table(_COMPARED, [_compared_cells(row) for row in rows]))
+
+
+_AREAS = [
     "method",
     "deletion AUC, lower is better",
-    "gain",
-    "than shapley",
     "insertion AUC, higher is better",
-    "gain",
-    "than shapley",
-    "Spearman",
-    "same first",
+    "Spearman with exact",
+    "same first stroke",
     "evaluations",
     "s a drawing",
 ]
+_COMPARED = [
+    "method",
+    "deletion, than random orders",
+    "insertion, than random orders",
+    "deletion, than shapley",
+    "insertion, than shapley",
+]
 
 
-def _cells(row: dict) -> list[str]:
+def _areas(row: dict) -> list[str]:
     own = row["method"] == "shapley"
-    name = f"{row['method']}({SAMPLED})" if row["method"] == "kernel_shap" else row["method"]
-    sides = [
-        cell
-        for metric in ("deletion", "insertion")
-        for cell in (
-            _shown(row[metric]),
-            _difference(row[f"{metric}_gain"]),
-            "" if own else _difference(row[f"{metric}_against_shapley"]),
-        )
-    ]
     agreement = ["", ""] if own else [_shown(row["spearman"]), _shown(row["top1"])]
-    return [name, *sides, *agreement, f"{row['evaluations']:.0f}", f"{row['seconds']:.3f}"]
+    areas = [_shown(row["deletion"]), _shown(row["insertion"])]
+    return [_name(row), *areas, *agreement, f"{row['evaluations']:.0f}", f"{row['seconds']:.3f}"]
+
+
+def _compared_cells(row: dict) -> list[str]:
+    chance = [_difference(row[f"{metric}_gain"]) for metric in ("deletion", "insertion")]
+    best = [_difference(row[f"{metric}_against_shapley"]) for metric in ("deletion", "insertion")]
+    return [_name(row), *chance, *(["", ""] if row["method"] == "shapley" else best)]
+
+
+def _name(row: dict) -> str:
+    return f"kernel_shap({SAMPLED})" if row["method"] == "kernel_shap" else row["method"]
 
 
 def _shown(interval: dict | None) -> str:

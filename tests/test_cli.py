@@ -142,7 +142,8 @@ def test_train_then_evaluate_then_explain(run, collection, house, tmp_path, size
     numbers = json.loads(measured.output)
     low, share, high = (numbers["top1"][k] for k in ("low", "estimate", "high"))
     assert 0 <= low <= share <= high <= 1
-    rows = list(csv.DictReader((tmp_path / "e" / "per_class.csv").open()))
+    with (tmp_path / "e" / "per_class.csv").open() as table:
+        rows = list(csv.DictReader(table))
     assert sum(int(r["count"]) for r in rows) == numbers["drawings"]
     assert (tmp_path / "e" / "confusion.png").stat().st_size > 1000
     done = run("explain", house, "--model", out / "model", "--out", tmp_path / "why")

@@ -483,7 +483,7 @@ def restless(kind: str) -> Restless:
         if index % 4 == 0:
             weight.grad = torch.full_like(weight, 0.5)
     model.norm.register_forward_hook(lambda *_: None)
-    model.inner.register_full_backward_pre_hook(lambda *_: None)
+    model.norm.register_full_backward_hook(lambda *_: None)
     model.register_forward_pre_hook(lambda *_: None)
     return model
 

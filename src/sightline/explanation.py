@@ -74,8 +74,19 @@ class Explanation:
                 f"scores have shape {list(self.scores.shape)}; expected {list(wanted)}, one number "
                 f"for each target and each of the {self.parts.kind}"
             )
-        if not np.isfinite(self.scores).all():
-            raise SightlineError(f"{self.made.method} gave scores that are not finite")
+        for name in ("value", "base"):
+            if getattr(self, name).shape != wanted[:1]:
+                raise SightlineError(
+                    f"{name} has shape {list(getattr(self, name).shape)}; expected {[wanted[0]]}, "
+                    "one number for each target"
+                )
+        if self.errors is not None and self.errors.shape != wanted:
+            raise SightlineError(
+                f"errors have shape {list(self.errors.shape)}; expected {list(wanted)}, as scores"
+            )
+        for name in ("scores", "errors"):
+            if not np.isfinite(getattr(self, name) if getattr(self, name) is not None else 0).all():
+                raise SightlineError(f"{self.made.method} gave {name} that are not finite")
 
     def __repr__(self) -> str:
         targets = ", ".join(self.targets)
@@ -104,7 +115,8 @@ class Explanation:
         if not row.any():
             return "every score is 0: the target does not depend on these parts"
         if (row <= 0).all():
-            return f"no evidence for the target: every score is negative (sum {row.sum():.3g})"
+            which = "every score is negative" if row.all() else "no score is positive"
+            return f"no evidence for the target: {which} (sum {row.sum():.3g})"
         return None
 
     def on(self, parts: Parts) -> Explanation:
@@ -116,9 +128,9 @@ class Explanation:
         Raises:
             GameError: parts of a drawing with other strokes or points.
         """
+        spread = _membership(parts.sketch, self.parts.sketch)  # [strokes, points]
         if type(parts) is type(self.parts):
             return self
-        spread = _membership(parts.sketch, self.parts.sketch)  # [strokes, points]
         if isinstance(parts, Strokes):
             scores = self.scores @ spread.T
         else:
@@ -169,7 +181,7 @@ class Explanation:
             if manifest.get("format") != FORMAT:
                 raise SightlineError(f"{path} is not an explanation of this version ({FORMAT})")
             return cls._from_manifest(manifest, arrays)
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        except (SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
             if isinstance(error, SightlineError):
                 raise
             raise SightlineError(f"{path} is no explanation, or damaged: {error}") from None

@@ -119,12 +119,12 @@ class Game:
         Raises:
             GameError: these parts come and go whole, or the model's answer carries no gradient.
         """
-        self._check_presence(presence)
         if not self._bound.partial:
             raise GameError(
                 f"{self.parts.kind} come and go whole, so there is no gradient by presence; "
                 "use occlusion, kernel_shap, or p_sla (the gradient by coordinates)"
             )
+        self._check_presence(presence)
 
         def slopes(rows: Tensor) -> Tensor:
             with torch.enable_grad():

@@ -51,7 +51,8 @@ def figure(why: Explanation, *, target: int = 0) -> Figure:
     draw_scores(drawing, why, target, limit)
     _draw_bars(bars, why, target, limit)
     name = why.targets[target]
-    fig.suptitle(f"What speaks for “{name}”  ({why.made.method})", fontsize=12)
+    title = f"What speaks for “{name}”  ({why.made.method})"
+    fig.suptitle(title, fontsize=12, **_PLAIN)
     _add_scale(fig, drawing, limit, why.unit)
     reason = why.blank(target)
     if reason:
@@ -121,6 +122,8 @@ def figure_svg(fig: Figure) -> str:
 
 
 _ROUND: dict[str, Any] = {"solid_capstyle": "round", "solid_joinstyle": "round"}
+_PLAIN: dict[str, Any] = {"parse_math": False}
+"""For the user's own words: a label may hold dollar signs."""
 
 
 def _number_strokes(axes: Axes, strokes: Sequence[np.ndarray], ranking: list[int]) -> None:
@@ -145,7 +148,7 @@ def _draw_bars(axes: Axes, why: Explanation, target: int, limit: float) -> None:
     places = np.arange(len(shown))
     axes.barh(places, scores, xerr=errors, color=colour_map()(0.5 + scores / limit / 2))
     names = [f"{ranking.index(i) + 1}  {why.parts.names[i]}" for i in shown]
-    axes.set_yticks(places, names, fontsize=8)
+    axes.set_yticks(places, names, fontsize=8, **_PLAIN)
     axes.invert_yaxis()
     axes.axvline(0, color="#444444", lw=0.8)
     axes.set_xlabel(why.unit)
@@ -185,7 +188,7 @@ def curves_figure(
         axes.fill_between(share, low, high, color="#DDDDDD", label="random, 80 %", lw=0)
         axes.plot(share, middle, color="#999999", lw=1)
         axes.plot(share, values, color=FOR, lw=2, label="as explained")
-        axes.set_title(name, fontsize=10)
+        axes.set_title(name, fontsize=10, **_PLAIN)
         axes.set_xlabel("share of strokes", fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel(unit, fontsize=9)
@@ -211,8 +214,8 @@ def confusion_figure(confusion: Int[np.ndarray, "labels labels"], labels: Sequen
         colour = "#999999" if row == column else "#222222"
         count_here = str(confusion[row, column])
         axes.text(column, row, count_here, ha="center", va="center", fontsize=7, color=colour)
-    axes.set_xticks(range(count), labels, rotation=90, fontsize=8)
-    axes.set_yticks(range(count), labels, fontsize=8)
+    axes.set_xticks(range(count), labels, rotation=90, fontsize=8, **_PLAIN)
+    axes.set_yticks(range(count), labels, fontsize=8, **_PLAIN)
     axes.set_xlabel("answer")
     axes.set_ylabel("drawn")
     axes.spines[:].set_visible(False)

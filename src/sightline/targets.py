@@ -43,6 +43,8 @@ class ClassScore:
     def __post_init__(self) -> None:
         if self.scale not in SCALES:
             raise GameError(unknown_name("scale", self.scale, SCALES))
+        if not isinstance(self.labels, str | int | Sequence | None):
+            raise GameError(f"target {self.labels!r} is neither a label nor an index")
         if isinstance(self.labels, Sequence) and not len(self.labels):
             raise GameError("no target: name at least one label, or None for the predicted class")
 

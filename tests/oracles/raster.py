@@ -15,9 +15,9 @@ def distances(strokes: list[ArrayLike], size: int) -> NDArray[np.float64]:
         points = np.asarray(stroke, float)
         for a, b in zip(points, points[1:] if len(points) > 1 else points, strict=False):
             length = (b - a) @ (b - a)
-            t = np.clip((pixels - a) @ (b - a) / length, 0, 1) if length > 0 else 0 * nearest
-            t = np.nan_to_num(t)[..., None]
-            nearest = np.minimum(nearest, np.linalg.norm(pixels - a - t * (b - a), axis=-1))
+            t = (pixels - a) @ (b - a) / (length if length > 0 else 1)
+            gap = pixels - a - np.clip(t, 0, 1)[..., None] * (b - a)
+            nearest = np.minimum(nearest, np.linalg.norm(gap, axis=-1))
     return nearest * size / 2
 
 

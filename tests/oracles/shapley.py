@@ -18,11 +18,3 @@ def shapley_by_orders(value: Callable[[frozenset[int]], float], parts: int) -> l
             present = joined
         orders += 1
     return [t / orders for t in total]
-
-
-def unpaired_regression(rows: list[list[float]], values: list[float]) -> list[float]:
-    """The regression that Kernel SHAP is *not*: every coalition weighs the same, no constraint."""
-    import numpy as np
-
-    design = np.column_stack([np.ones(len(rows)), np.array(rows)])
-    return np.linalg.lstsq(design, np.array(values), rcond=None)[0][1:].tolist()

@@ -29,7 +29,10 @@ def crowd(seed: int = 0, count: int = 30, most: int = 8) -> SketchBatch:
     luck = np.random.default_rng(seed)
     sketches = [
         Sketch.from_strokes(
-            [luck.normal(0, 1, (luck.integers(2, 12), 2)) for _ in range(luck.integers(1, most + 1))]
+            [
+                luck.normal(0, 1, (luck.integers(2, 12), 2))
+                for _ in range(luck.integers(1, most + 1))
+            ]
         )
         for _ in range(count)
     ]

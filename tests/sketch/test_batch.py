@@ -76,11 +76,12 @@ def test_select_strokes_is_select_on_each(seed):
         assert_same(taken.sketch(index), sketch.select(kept.tolist()))
 
 
-def test_a_sketch_may_lose_all_its_strokes():
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_sketch_may_lose_all_its_strokes(left):
     batch = batch_of(drawings(2, count=2))
-    second = batch.sketch_of_stroke.eq(1).nonzero()[:, 0]
-    taken = batch.select_strokes(second)
-    assert taken.strokes_per_sketch.tolist() == [0, len(second)]
+    kept = batch.sketch_of_stroke.eq(left).nonzero()[:, 0]
+    taken = batch.select_strokes(kept)
+    assert taken.strokes_per_sketch.tolist() == ([0, len(kept)] if left else [len(kept), 0])
     assert torch.isfinite(taken.normalise().points).all()
 
 

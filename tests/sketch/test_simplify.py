@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def plain_rdp(points: list[tuple[float, float]], epsilon: float) -> list[tuple[f
 def plain_walk(points: list[tuple[float, float]], spacing: float) -> list[tuple[float, float]]:
     """Walk along the line and drop a point at every multiple of the spacing."""
     placed, walked, due = [points[0]], 0.0, spacing
-    for start, end in zip(points[:-1], points[1:], strict=True):
+    for start, end in pairwise(points):
         length = math.dist(start, end)
         while due < walked + length:
             share = (due - walked) / length
@@ -94,7 +95,9 @@ def test_resampling_by_hand():
 
 
 def test_simplified_drawings_stand_at_the_corner():
-    sketch = Sketch.from_strokes([scrawl(1) + 300, scrawl(2) - 50], label="scrawl", parts=("a", "b"))
+    sketch = Sketch.from_strokes(
+        [scrawl(1) + 300, scrawl(2) - 50], label="scrawl", parts=("a", "b")
+    )
     thin = simplify(sketch)
     assert thin.box[:2].tolist() == [0, 0]
     assert thin.box[2:].max() == 255
@@ -151,12 +154,13 @@ def test_the_agreement_can_fail(pairs):
 
 
 def test_quickdraws_files_agree_with_plain_lists(pairs):
-    """The whole pipeline again without numpy: the same strokes, to a pixel where points tie."""
-    for raw, thin in pairs[:40]:
+    """The whole pipeline again, on lists: the same but where points tie and rounding decides."""
+    agreed, strokes = 0, 0
+    for raw, thin in pairs[:60]:
         (left, top), side = raw.box[:2].tolist(), max(raw.size)
         for stroke, expected in zip(raw.strokes, thin, strict=True):
             corner = [((x - left) * 255 / side, (y - top) * 255 / side) for x, y in stroke.tolist()]
             plain = plain_rdp(plain_walk(corner, 1.0), 2.0)
-            if len(plain) == len(expected[0]):
-                away = np.abs(np.array(plain).T - np.array(expected)).max(0)
-                assert np.median(away) <= 0.5 + 1e-6
+            agreed += [list(map(round, axis)) for axis in zip(*plain, strict=True)] == expected
+            strokes += 1
+    assert agreed / strokes > 0.95

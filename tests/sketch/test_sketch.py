@@ -19,7 +19,9 @@ def timed_house() -> Sketch:
 
 def walks(seed: int, strokes: int = 4) -> Sketch:
     luck = np.random.default_rng(seed)
-    return Sketch.from_strokes([luck.normal(0, 50, (luck.integers(2, 9), 2)) for _ in range(strokes)])
+    return Sketch.from_strokes(
+        [luck.normal(0, 50, (luck.integers(2, 9), 2)) for _ in range(strokes)]
+    )
 
 
 def test_a_house_by_hand():
@@ -45,12 +47,21 @@ def test_points_are_copied_and_cannot_be_written():
     [
         ([], "toy is empty: a drawing needs at least 1 stroke"),
         ([[(0, 0)]], "stroke 0 of toy has 1; drop it with on_short='drop'"),
-        ([[(0, 0), (1, np.nan)]], r"point 1 of stroke 0 of toy is \[1.0, nan\]; coordinates must be"),
+        (
+            [[(0, 0), (1, np.nan)]],
+            r"point 1 of stroke 0 of toy is \[1.0, nan\]; coordinates must be",
+        ),
         ([[(0, 0), (None, 1)]], r"point 1 of stroke 0 of toy is \[nan, 1.0\]"),
-        ([HOUSE[0], [(0, 0), (0, -2e6)]], r"point 1 of stroke 1 of toy .* beyond 1e\+06 are refused"),
+        (
+            [HOUSE[0], [(0, 0), (0, -2e6)]],
+            r"point 1 of stroke 1 of toy .* beyond 1e\+06 are refused",
+        ),
         ([[(0, 0), (10**400, 0)]], "stroke 0 of toy is not a list of points"),
         ([[(0, 0, 0), (1, 1, 1)]], r"stroke 0 of toy has shape \[2, 3\]; expected \[points, 2\]"),
-        ([[(0, 0), (1,)]], r"stroke 0 of toy is not a list of points: expected numbers \[points, 2\]"),
+        (
+            [[(0, 0), (1,)]],
+            r"stroke 0 of toy is not a list of points: expected numbers \[points, 2\]",
+        ),
         ([["ab", "cd"]], "stroke 0 of toy is not a list of points"),
         ([7], r"stroke 0 of toy has shape \[\]"),
     ],

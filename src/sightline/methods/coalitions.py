@@ -10,8 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-LARGEST_LISTED = 200_000
-"""A stratum up to this size is listed and shuffled; a larger one is drawn with rejection."""
+LARGEST_LISTED = 4_000_000
+"""Pairs times parts up to which a stratum is listed and shuffled; beyond, luck and rejection."""
+
+DRAWN_AT_ONCE = 64
+"""Rows that rejection looks at together: fixed, so that a sample does not depend on its rounds."""
 
 
 @dataclass
@@ -23,6 +26,7 @@ class _Stratum:
     generator: torch.Generator
     drawn: int = 0
     seen: set[bytes] = field(default_factory=set)
+    waiting: list[Tensor] = field(default_factory=list)
     listed: Tensor | None = None
 
     @property
@@ -47,7 +51,8 @@ class _Stratum:
 
     def draw(self, count: int) -> Tensor:
         """``count`` pairs not drawn before, ``[count, parts]``."""
-        rows = self._from_list(count) if self.pairs <= LARGEST_LISTED else self._by_luck(count)
+        listed = self.pairs * self.parts <= LARGEST_LISTED
+        rows = self._from_list(count) if listed else self._by_luck(count)
         self.drawn += count
         return rows
 
@@ -63,23 +68,22 @@ class _Stratum:
         return self.listed[self.drawn : self.drawn + count]
 
     def _by_luck(self, count: int) -> Tensor:
-        rows: list[Tensor] = []
-        while len(rows) < count:
-            luck = torch.rand(count, self.parts, generator=self.generator)
+        while len(self.waiting) < count:
+            luck = torch.rand(DRAWN_AT_ONCE, self.parts, generator=self.generator)
             if self.halved:
                 luck[:, 0] = -1.0
             chosen = luck.topk(self.size, 1, largest=False).indices
-            fresh = torch.zeros(count, self.parts).scatter_(1, chosen, 1.0)
-            for row in fresh:
+            for row in torch.zeros(DRAWN_AT_ONCE, self.parts).scatter_(1, chosen, 1.0):
                 key = row.to(torch.uint8).numpy().tobytes()
-                if key not in self.seen and len(rows) < count:
+                if key not in self.seen:
                     self.seen.add(key)
-                    rows.append(row)
+                    self.waiting.append(row)
+        rows, self.waiting = self.waiting[:count], self.waiting[count:]
         return torch.stack(rows)
 
 
 class PairedDesign:
-    """A growing sample of coalition pairs, the same whatever the sizes of its rounds are spent on.
+    """A growing sample of coalition pairs, the same whatever rounds it is drawn in.
 
     Each size s and its complement n - s form a stratum. Strata get equal numbers of draws until
     one is exhausted, whose share then goes to the others.
@@ -90,8 +94,13 @@ class PairedDesign:
     """
 
     def __init__(self, parts: int, generator: torch.Generator) -> None:
-        self._strata = [_Stratum(parts, s, generator) for s in range(1, parts // 2 + 1)]
-        self._generator = generator
+        sizes = range(1, parts // 2 + 1)
+        self._order = torch.randperm(len(sizes), generator=generator).tolist()
+        seeds = torch.randint(2**62, (len(sizes),), generator=generator).tolist()
+        self._strata = [
+            _Stratum(parts, size, torch.Generator().manual_seed(seed))
+            for size, seed in zip(sizes, seeds, strict=True)
+        ]
         self.members = torch.zeros(0, parts)
         self._owner = torch.zeros(0, dtype=torch.int64)
 
@@ -108,6 +117,11 @@ class PairedDesign:
         self.members = torch.cat([self.members, rows])
         self._owner = torch.cat([self._owner, torch.tensor(owner)])
         return rows
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every pair is drawn."""
+        return all(s.drawn == s.pairs for s in self._strata)
 
     def weights(self) -> Float[Tensor, " pairs"]:
         """Shapley kernel over the chance to be drawn, for each pair."""
@@ -137,10 +151,9 @@ class PairedDesign:
         """How many pairs to draw from each stratum so that the totals stay level."""
         counts = [0] * len(self._strata)
         room = [min(s.pairs - s.drawn, pairs) for s in self._strata]
-        order = torch.randperm(len(counts), generator=self._generator).tolist()
         left = min(pairs, sum(room))
         while left:
-            open_strata = [i for i in order if counts[i] < room[i]]
+            open_strata = [i for i in self._order if counts[i] < room[i]]
             strata = self._strata
             fill = {i: (strata[i].drawn + counts[i]) / strata[i].share for i in open_strata}
             level = min(fill.values())

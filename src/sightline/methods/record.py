@@ -27,6 +27,7 @@ def record(
 
     ``unit`` is that of the scores where it is not the game's own.
     """
+    seconds = round(meter.seconds, 6)  # before the weights are hashed, which no method is charged
     return Explanation(
         scores=_array(scores),
         parts=game.parts,
@@ -40,7 +41,7 @@ def record(
             model=type(game.model).__name__,
             fingerprint=game.fingerprint,
             evaluations=meter.evaluations,
-            seconds=round(meter.seconds, 6),
+            seconds=seconds,
             settings=settings or {},
             seed=seed,
             versions=_versions(),

@@ -100,7 +100,8 @@ def kernel_shap(
             scores (for every target).
 
     Returns:
-        Scores, with standard errors in ``errors``.
+        Scores, with standard errors in ``errors``; without, where there are no more pairs of
+        coalitions than unknowns. The errors are fair from about 5 evaluations a part.
 
     Source:
         Lundberg and Lee, 2017; Musco and Witter, 2024 (leverage sampling, without replacement).
@@ -133,6 +134,8 @@ def kernel_shap(
             break
     if fit is None:
         raise GameError("no coalition was drawn: raise the budget")
+    if fit.errors is None:
+        notes += (f"too few evaluations for error bars: they need {2 * n + 2}",)
     settings = {"budget": budget if isinstance(budget, int | str) else str(limit), "stop": stop}
     return record(
         game,
@@ -148,13 +151,15 @@ def kernel_shap(
 
 @dataclass(frozen=True)
 class Fit:
-    """Regression scores ``[targets, parts]`` and their standard errors."""
+    """Regression scores ``[targets, parts]`` and their standard errors, where they are known."""
 
     scores: Float[Tensor, "targets parts"]
-    errors: Float[Tensor, "targets parts"]
+    errors: Float[Tensor, "targets parts"] | None
 
     def settled(self, share: float) -> bool:
         """Whether all errors are below a share of the range of each target's scores."""
+        if self.errors is None:
+            return False
         spread = self.scores.amax(1) - self.scores.amin(1)
         return bool((self.errors.amax(1) <= share * spread).all())
 
@@ -186,6 +191,8 @@ def fit_pairs(
     slope = inverse @ (x.T @ (weight[:, None] * y))
     residual = y - x @ slope
     scores = (basis @ slope + even).T
+    if len(z) < n and not design.exhausted:  # a perfect fit of too few pairs says nothing
+        return Fit(scores, None)
     influence = torch.einsum("pn,pt->tpn", (weight[:, None] * x) @ inverse @ basis.T, residual)
     return Fit(scores, design.standard_error(influence, parameters=n - 1))
 

@@ -45,7 +45,8 @@ def wilson(hits: int, trials: int) -> Interval:
     p, z2 = hits / trials, Z95**2
     centre = (p + z2 / (2 * trials)) / (1 + z2 / trials)
     half = Z95 / (1 + z2 / trials) * math.sqrt(p * (1 - p) / trials + z2 / (4 * trials**2))
-    return Interval(p, max(0.0, centre - half), min(1.0, centre + half))
+    # at 0 and at all hits an end is the share itself, but for rounding
+    return Interval(p, max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half)))
 
 
 def bootstrap_mean(values: ArrayLike, *, seed: int = 0, draws: int = 2000) -> Interval:

@@ -148,6 +148,8 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    if not path.is_file():
+        raise ModelError(f"{path} does not exist: the installation is incomplete")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -16,14 +16,8 @@ from sightline.errors import DrawingError, unknown_name
 from sightline.sketch.batch import SketchBatch
 from sightline.sketch.sketch import LARGEST_COORDINATE
 
-Profile = Literal["linear", "sigmoid", "hard"]
-"""How ink falls off with the distance from the line: see `Rasteriser`."""
-
 FAINTEST_INK = 1e-7
 """Sigmoid ink below this is no ink: it ends the sigmoid's otherwise endless reach."""
-
-ROUNDING = 1e-3
-"""Pixels. Looked at beyond the reach, so that rounding loses no pixel."""
 
 AT_ONCE = {"cpu": 2**17, "cuda": 2**23}
 """Pixels, counted once a segment, worked on together: a CPU wants its cache, a GPU its fill."""
@@ -53,31 +47,41 @@ class Rasteriser:
     Args:
         size: pixels along each side.
         line_width: in canvas units, so that a drawing keeps its proportions at every size.
-        profile: how ink falls off.
-        beta: steepness of the sigmoid, per pixel.
+        profile: how ink falls off: linear, sigmoid or hard.
+        beta: how steep the sigmoid is, per pixel.
 
     Raises:
         ValueError: a size below 1, a line width or beta that is not above 0, an unknown profile.
 
     Example:
         >>> from sightline.sketch.sketch import Sketch
-        >>> smile = Sketch.from_strokes(
-        ...     [[(-.4, -.6), (-.4, -.2)], [(.4, -.6), (.4, -.2)], [(-.6, .2), (0, .6), (.6, .2)]]
-        ... )
-        >>> picture = Rasteriser(size=10, line_width=0.2)(SketchBatch.from_sketches([smile]))
-        >>> picture.shape
-        torch.Size([1, 10, 10])
-        >>> for row in picture[0]:
-        ...     print("".join(" .:+#"[round(4 * float(ink))] for ink in row))
+        >>> eyes = [[(-0.4, -0.6), (-0.4, -0.3)], [(0.4, -0.6), (0.4, -0.3)]]
+        >>> mouth = [(-0.7, 0.2), (-0.3, 0.6), (0.3, 0.6), (0.7, 0.2)]
+        >>> smile = SketchBatch.from_sketches([Sketch.from_strokes([*eyes, mouth])])
+        >>> pictures = Rasteriser(size=12, line_width=0.2)(smile)
+        >>> pictures.shape
+        torch.Size([1, 12, 12])
+        >>> for row in pictures[0, 1:-1]:
+        ...     print("".join("_-+#"[round(3 * float(ink))] for ink in row))
+        ___-____-___
+        ___#-__-#___
+        ___#-__-#___
+        ___+____+___
+        ____________
+        _-________-_
+        _++______++_
+        __++____++__
+        ___+####+___
+        ____----____
 
     Source:
-        The sigmoid and its straight-through form: P-SLA of Qu et al., "Sketch-based attribution",
-        CVPR 2024. The cut at 1e-7 is ours.
+        The sigmoid and its straight-through form: P-SLA of Qu et al., CVPR 2024. The cut at 1e-7
+        and the linear profile are ours.
     """
 
     size: int = 64
     line_width: float = 0.05
-    profile: Profile = "linear"
+    profile: str = "linear"
     beta: float = 4.0
 
     def __post_init__(self) -> None:
@@ -118,6 +122,11 @@ class Rasteriser:
             return max(self._tau, 0.5) + 0.5
         return self._tau - math.log(FAINTEST_INK) / self.beta
 
+    @property
+    def _plateau(self) -> float:
+        """The distance in pixels up to which ink is all there and does not change."""
+        return max(self._tau - 0.5, 0) if self.profile == "linear" else 0
+
     def _ink(self, squared_distance: Tensor) -> Tensor:
         return PROFILES[self.profile](squared_distance.sqrt(), self._tau, self.beta)
 
@@ -128,13 +137,24 @@ class Rasteriser:
         lines = _Lines(start, end, layer_of_stroke[batch.stroke_of_point[start]])
         paper = points.new_zeros(layers * self.size * self.size)
         if points.requires_grad:
-            inked, nearest = _nearest(points, lines, layers, size=self.size, reach=self._reach)
-            squared = _squared_distance(points, start[nearest], end[nearest], inked, self.size)
-            paper.scatter_(0, inked, self._ink(squared))
+            self._draw_sloped(paper, points, lines)
         else:
             for pixel, squared, _ in _near(points, lines, size=self.size, reach=self._reach):
                 paper.scatter_reduce_(0, pixel.view(-1), self._ink(squared).view(-1), "amax")
         return paper.view(layers, self.size, self.size)
+
+    def _draw_sloped(self, paper: Tensor, points: Tensor, lines: _Lines) -> None:
+        """Draw with gradients: find who is nearest without them, then measure only that again."""
+        pixel, squared, nearest = _nearest(
+            points, lines, len(paper) // self.size**2, size=self.size, reach=self._reach
+        )
+        paper.scatter_(0, pixel, self._ink(squared))
+        sloped = (squared > self._plateau**2).nonzero()[:, 0]
+        pixel, nearest = pixel[sloped], nearest[sloped]
+        squared = _squared_distance(
+            points, lines.start[nearest], lines.end[nearest], pixel, self.size
+        )
+        paper.scatter_(0, pixel, self._ink(squared))
 
 
 def _linear(distance: Tensor, tau: float, beta: float) -> Tensor:
@@ -206,7 +226,6 @@ def _near(
     is within reach lies in a window of sqrt(2) * reach to both sides. A window that sticks out of
     the canvas is pushed back in: it still holds every pixel of the canvas that it held before.
     """
-    reach += ROUNDING
     across = min(math.floor(2 * math.sqrt(2) * reach) + 1, size)
     most = max(_at_once(points) // across, 1)
     width, height = (points[lines.end] - points[lines.start]).abs().T
@@ -251,7 +270,7 @@ def _parts(
 ) -> Iterator[tuple[Int[Tensor, " part"], Int[Tensor, " columns"]]]:
     """Split segments with so many columns into parts of about `most`: segments and columns."""
     edges = torch.cat([count.new_zeros(1), count.cumsum(0)])
-    marks = most * torch.arange(1, -(-int(edges[-1]) // most), device=count.device)
+    marks = torch.arange(most, max(int(edges[-1]), most), most, device=count.device)
     cuts = [0, *torch.searchsorted(edges[1:], marks).tolist(), len(count)]
     stops = edges[cuts].tolist()
     for segments, columns in zip(pairwise(cuts), pairwise(stops), strict=True):
@@ -275,9 +294,7 @@ def _windows(
     """The pixels of each column's window and their squared distances from its segment."""
     middle_u, middle_v, cos, sin, half = frame
     u = column - middle_u
-    longest = half * cos
-    rise = torch.minimum(torch.maximum(u, -longest), longest) * (sin / cos)
-    row = (middle_v + rise - math.sqrt(2) * reach).ceil().clamp_(0, size - across)
+    row = (middle_v + u * (sin / cos) - math.sqrt(2) * reach).ceil().clamp_(0, size - across)
     v = row - middle_v
     k = torch.arange(across, device=row.device)[:, None]
     # In the segment's own frame: how far along it beyond its ends, and how far aside.
@@ -287,37 +304,50 @@ def _windows(
     return corner + k * strides[1], beyond.mul_(beyond).addcmul_(aside, aside)
 
 
-@torch.no_grad()
+_Nearest = tuple[Int[Tensor, " inked"], Float[Tensor, " inked"], Int[Tensor, " inked"]]
+"""Pixels within reach, each once: where, squared distance, which segment is nearest."""
+
+
 def _nearest(
     points: Float[Tensor, "points 2"], lines: _Lines, layers: int, *, size: int, reach: float
-) -> tuple[Int[Tensor, " inked"], Int[Tensor, " inked"]]:
-    """The pixels of all layers within reach of a segment, and the segment nearest to each.
+) -> _Nearest:
+    """The pixels of all layers within reach of a segment: some layers at a time, to save memory."""
+    some = max(min(8 * _at_once(points) // size**2, layers), 1)
+    marks = torch.arange(0, layers + some, some, device=points.device)
+    cuts = torch.searchsorted(lines.layer, marks).tolist()
+    nothing = lines.start[:0]
+    found = [(nothing, points.detach()[:0, 0], nothing)]
+    for run, (first, last) in enumerate(pairwise(cuts)):
+        layer = lines.layer[first:last] - run * some
+        part = _Lines(lines.start[first:last], lines.end[first:last], layer)
+        for pixel, squared, segment in _nearest_of(points, part, some, size=size, reach=reach):
+            found.append((pixel + run * some * size**2, squared, segment + first))
+    pixel, squared, segment = (torch.cat(column) for column in zip(*found, strict=True))
+    return pixel, squared, segment
+
+
+@torch.no_grad()
+def _nearest_of(
+    points: Float[Tensor, "points 2"], lines: _Lines, layers: int, *, size: int, reach: float
+) -> list[_Nearest]:
+    """The same, in several pieces, for few layers.
 
     Of equally near segments it is the last that is looked at: they share the near point, or the
-    pixel stands between them and there is no one gradient.
+    pixel stands midway between them and has no one gradient.
     """
-    some = max(64 * _at_once(points) // size**2, 1)  # layers at a time: the memory needed is bounded
-    least = points.new_empty(min(some, layers) * size**2)
+    least = points.new_full((layers * size**2,), math.inf)
     owner = torch.empty_like(least, dtype=torch.int64)
-    found = []
-    for layer in range(0, layers, some):
-        bounds = torch.tensor([layer, layer + some], device=points.device)
-        first, last = torch.searchsorted(lines.layer, bounds).tolist()
-        part = _Lines(*(column[first:last] for column in lines))
-        least.fill_(math.inf)
-        for pixel, squared, segment in _near(
-            points, part._replace(layer=part.layer - layer), size=size, reach=reach
-        ):
-            cell, gap = pixel.view(-1), squared.view(-1)
-            least.scatter_reduce_(0, cell, gap, "amin")
-            won = ((gap == least.index_select(0, cell)) & (gap < reach**2)).nonzero()[:, 0]
-            owner.scatter_reduce_(
-                0, cell[won], first + segment[won % len(segment)], "amax", include_self=False
-            )
-        inked = (least < reach**2).nonzero()[:, 0]
-        found.append(torch.stack([inked + layer * size**2, owner[inked]]))
-    inked, nearest = torch.cat(found, 1) if found else owner.new_empty(2, 0)
-    return inked, nearest
+    claims = []
+    for pixels, squared_distances, segments in _near(points, lines, size=size, reach=reach):
+        pixel, squared = pixels.view(-1), squared_distances.view(-1)
+        least.scatter_reduce_(0, pixel, squared, "amin")
+        best = (squared == least.index_select(0, pixel)) & (squared < reach**2)
+        won = best.nonzero()[:, 0]
+        pixel, squared, segment = pixel[won], squared[won], segments[won % len(segments)]
+        owner.scatter_reduce_(0, pixel, segment, "amax", include_self=False)
+        claims.append((pixel, squared, segment))
+    last = [owner[pixel] == segment for pixel, _, segment in claims]
+    return [(p[kept], d[kept], s[kept]) for (p, d, s), kept in zip(claims, last, strict=True)]
 
 
 def _squared_distance(

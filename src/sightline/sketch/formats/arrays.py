@@ -15,8 +15,9 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -69,10 +70,10 @@ def read_rows(archive: zipfile.ZipFile, member: str, where: str) -> list[Any]:
             f"{where} is encrypted or packed in a way that numpy does not use; save it with numpy"
         )
     with archive.open(info) as stream:
-        return _rows(stream, info.file_size, where)
+        return _rows(cast(BufferedIOBase, stream), info.file_size, where)
 
 
-def _rows(stream: IO[bytes], size: int, where: str) -> list[Any]:
+def _rows(stream: BufferedIOBase, size: int, where: str) -> list[Any]:
     try:
         read_header = _READ_HEADER[np.lib.format.read_magic(stream)]
         shape, fortran, dtype = read_header(stream)
@@ -89,7 +90,7 @@ def _rows(stream: IO[bytes], size: int, where: str) -> list[Any]:
     return list(np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C"))
 
 
-def _unpickled(stream: IO[bytes], size: int, where: str) -> list[Any]:
+def _unpickled(stream: BufferedIOBase, size: int, where: str) -> list[Any]:
     try:
         array = _Unpickler(stream, where).load()
         rows = array.value() if isinstance(array, _Array) else None
@@ -187,7 +188,7 @@ _STAND_INS: dict[tuple[str, str], Any] = {
 class _Unpickler(pickle.Unpickler):
     """Knows the names above and no other."""
 
-    def __init__(self, stream: IO[bytes], where: str) -> None:
+    def __init__(self, stream: BufferedIOBase, where: str) -> None:
         super().__init__(stream, encoding="latin1")
         self._where = where
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Num
@@ -17,9 +17,7 @@ from sightline.sketch.formats.arrays import open_npz, read_rows
 from sightline.sketch.formats.quickdraw import OnError, Skipped, refuse_crowd
 from sightline.sketch.sketch import OnShort, Sketch
 
-Split = Literal["train", "valid", "test"]
-
-SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+SPLITS = ("train", "valid", "test")
 """The arrays of a sketch-rnn file, in the order they are read."""
 
 
@@ -133,7 +131,7 @@ def as_stroke5(sketch: Sketch, length: int | None = None) -> Num[np.ndarray, "le
 
 def iter_npz(
     path: str | os.PathLike[str],
-    split: Split | None = None,
+    split: str | None = None,
     *,
     on_error: OnError = "raise",
     on_short: OnShort = "drop",
@@ -169,13 +167,13 @@ def iter_npz(
 
 
 def read_npz(
-    path: str | os.PathLike[str], split: Split | None = None, **options: Any
+    path: str | os.PathLike[str], split: str | None = None, **options: Any
 ) -> list[Sketch]:
     """All drawings of a sketch-rnn .npz file, or of one split; options as in `iter_npz`."""
     return list(iter_npz(path, split, **options))
 
 
-def write_npz(path: str | os.PathLike[str], splits: Mapping[Split, Iterable[Sketch]]) -> None:
+def write_npz(path: str | os.PathLike[str], splits: Mapping[str, Iterable[Sketch]]) -> None:
     """Write drawings in sketch-rnn's layout: object arrays train, valid and test of stroke-3 rows.
 
     Rows are int16 where they fit, as in sketch-rnn's own files, else as `as_stroke3` gives them.
@@ -193,7 +191,7 @@ def write_npz(path: str | os.PathLike[str], splits: Mapping[Split, Iterable[Sket
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
 
 
-def _npz_rows(path: Path, split: Split | None) -> Iterator[tuple[str, Any]]:
+def _npz_rows(path: Path, split: str | None) -> Iterator[tuple[str, Any]]:
     with open_npz(path) as archive:
         there = [name for name in SPLITS if f"{name}.npy" in archive.namelist()]
         if not there or (split is not None and split not in there):

@@ -1,0 +1,37 @@
+"""Budgets, as people write them."""
+
+from __future__ import annotations
+
+import pytest
+
+from sightline import Budget, GameError
+from toys import unchecked
+
+
+@pytest.mark.parametrize(
+    ("given", "evaluations", "seconds"),
+    [
+        (2000, 2000, None),
+        ("2000", 2000, None),
+        ("20s", None, 20.0),
+        (" 1.5 min ", None, 90.0),
+        ("1h", None, 3600.0),
+        ("0.25s", None, 0.25),
+        (None, None, None),
+    ],
+)
+def test_a_budget_is_evaluations_or_time(given, evaluations, seconds):
+    assert Budget.of(given) == Budget(evaluations, seconds)
+
+
+def test_a_budget_is_a_budget():
+    given = Budget(evaluations=5, seconds=1.0)
+    assert Budget.of(given) is given
+
+
+@pytest.mark.parametrize(
+    "given", [0, -3, "0", "0s", "-1s", "20 parsecs", "1.5", "", "s", "nan s", True, 2.5, [20]]
+)
+def test_other_things_are_not_understood(given):
+    with unchecked(), pytest.raises(GameError, match=r"is not understood; .* \(2000\) or time"):
+        Budget.of(given)
