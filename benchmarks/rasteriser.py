@@ -191,9 +191,8 @@ def report(result: dict, given: argparse.Namespace) -> None:
         print("skia is not there: python -m pip install skia-python, and run again")
         return
     for size, peer in result["peer"].items():
-        print(
-            f"{size} pixels: {peer['apart']:.4f} a pixel apart from skia, mean ink {peer['ink']:.3f}"
-        )
+        ink = f"mean ink {peer['ink']:.3f}"
+        print(f"{size} pixels: {peer['apart']:.4f} a pixel apart from skia, {ink}")
     least = min(r["skia"] for r in result["rows"] if r["what"] == "ours, 1 thread")
     verdict = "holds" if least >= CLAIM else "DOES NOT HOLD"
     print(f"claim, on one thread at least as fast as skia: {least:.2f} times: {verdict}")
