@@ -178,6 +178,7 @@ PROFILES: dict[str, Callable[[Tensor, float, float], Tensor]] = {
     "sigmoid": _sigmoid,
     "hard": _hard,
 }
+"""Ink by distance and tau, half the line width, both in pixels, and by beta."""
 
 
 def _check_points(points: Float[Tensor, "points 2"]) -> None:

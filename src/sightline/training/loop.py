@@ -193,7 +193,9 @@ class _Run:
         for prefix, state in (("mean", self.mean), ("best", self.best), ("now", self._weights())):
             tensors |= {f"{prefix}/{k}": v.cpu().contiguous() for k, v in state.items()}
         for index, slots in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"adam/{index}/{k}": torch.as_tensor(v).cpu() for k, v in slots.items()}
+            tensors |= {
+                f"adam/{index}/{k}": torch.as_tensor(v).cpu().contiguous() for k, v in slots.items()
+            }
         meta = {"recipe": json.dumps(self.recipe.as_dict()), "history": json.dumps(self.history)}
         with replace_file(self.folder / CHECKPOINT) as stream:
             stream.write(save(tensors, meta))
