@@ -405,6 +405,16 @@ def test_models_of_other_precision_give_nearly_the_same(dtype, close, method, ki
     np.testing.assert_allclose(found, expected, atol=close * scale, rtol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_answers_of_half_precision_are_read_in_single(dtype):
+    """A probability rounded to 8 bits would hide what a stroke changes."""
+    model = stroke_net().to(dtype)
+    with torch.no_grad():
+        logits = model(batch_of(SKETCH))
+    game = Game(model, Strokes(SKETCH), ClassScore([0, 1, 2, 3], scale="probability"))
+    torch.testing.assert_close(game.value, logits[0].float().softmax(0).double(), atol=1e-7, rtol=0)
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
     "cut", [torch.Tensor.detach, lambda y: torch.from_numpy(y.detach().numpy())]

@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from sightline import ModelError, Sketch, SketchXAINetConfig, load, sketchxainet
-from sightline.models.sketchxainet import SketchXAINet, StrokeTokens, stroke_steps, summed_bilstm
+from sightline.models.sketchxainet import SketchXAINet, StrokeTokens
+from sightline.models.stroke_shape import stroke_steps, summed_bilstm
 from toys import LABELS, batch_of, empty_batch, scribble, stroke_net, unchecked
 
 CASES = ("lstm", "gru", "lstm_masked")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from sightline.cli.options import AS_JSON, SKIP_BAD
+
 
 @click.group()
 def data() -> None:
@@ -15,8 +17,8 @@ def data() -> None:
 
 @data.command()
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--skip-bad", is_flag=True, help="Leave bad drawings out and count them.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@SKIP_BAD
+@AS_JSON
 def stats(path: Path, skip_bad: bool, as_json: bool) -> None:
     """Count drawings, labels, strokes and points of a file or folder."""
     from sightline.sketch.collection import read_collection

@@ -8,18 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sightline.cli.options import MODEL
+
 if TYPE_CHECKING:
     from sightline.sketch.sketch import Sketch
 
 
 @click.command()
 @click.argument("drawings", nargs=-1, type=click.Path(path_type=Path))
-@click.option(
-    "--model",
-    default="sketchxainet-tiny",
-    show_default=True,
-    help="A shipped name, folder, weights file or org/name.",
-)
+@MODEL
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sightline.cli.options import AS_JSON, MODEL
+
 if TYPE_CHECKING:
     from sightline.explanation import Explanation
     from sightline.models.recognise import Answer
@@ -27,12 +29,7 @@ METHOD_NAMES = (
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--index", default=0, show_default=True, help="Which drawing of a file of many.")
-@click.option(
-    "--model",
-    default="sketchxainet-tiny",
-    show_default=True,
-    help="A shipped name, folder, weights file or org/name.",
-)
+@MODEL
 @click.option(
     "--method",
     type=click.Choice(METHOD_NAMES),
@@ -53,7 +50,7 @@ METHOD_NAMES = (
     type=click.Path(path_type=Path),
     help="Where to write, without suffix; default: FILE's name + '-why', here.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@AS_JSON
 def explain(
     *,
     file: Path,

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sightline.cli.options import AS_JSON, MODEL, SKIP_BAD
+
 if TYPE_CHECKING:
     from sightline.training.evaluate import Evaluation
 
@@ -63,7 +65,7 @@ def evaluate() -> None:
     type=click.Choice(["shape", "location", "order"]),
     help="Ablation of SketchXAINet; may be repeated.",
 )
-@click.option("--skip-bad", is_flag=True, help="Leave bad drawings out and count them.")
+@SKIP_BAD
 def train_sketch(
     *,
     data: Path,
@@ -112,12 +114,7 @@ def train_sketch(
 
 @evaluate.command("sketch")
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option(
-    "--model",
-    default="sketchxainet-tiny",
-    show_default=True,
-    help="A shipped name, folder, weights file or org/name.",
-)
+@MODEL
 @click.option(
     "--split",
     type=click.Choice(["train", "valid", "test", "all"]),
@@ -130,8 +127,8 @@ def train_sketch(
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder for per_class.csv and confusion.png."
 )
-@click.option("--skip-bad", is_flag=True, help="Leave bad drawings out and count them.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@SKIP_BAD
+@AS_JSON
 def evaluate_sketch(
     *,
     data: Path,

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-LARGEST_LISTED = 4_000_000
+LARGEST_LISTED = 500_000
 """Pairs times parts up to which a stratum is listed and shuffled; beyond, luck and rejection."""
 
 DRAWN_AT_ONCE = 64

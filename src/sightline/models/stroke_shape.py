@@ -1,0 +1,108 @@
+"""A stroke's form as a vector: a recurrent net over its steps."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from sightline.errors import ModelError, unknown_name
+from sightline.sketch.batch import SketchBatch
+
+
+class StrokeShape(nn.Module):
+    """A stroke's form: a bidirectional recurrent net over its steps, summed over time."""
+
+    def __init__(self, hidden: int, cell: str) -> None:
+        super().__init__()
+        cells = {"lstm": nn.LSTM, "gru": nn.GRU}
+        if cell not in cells:
+            raise ModelError(unknown_name("cell", cell, cells))
+        self.rnn = cells[cell](4, hidden // 2, num_layers=2, bidirectional=True)
+
+    def forward(self, batch: SketchBatch) -> Float[Tensor, "strokes hidden"]:
+        """Rows (dx, dy, 1 - end, end) of every stroke, packed without padding."""
+        lengths = batch.points_per_stroke
+        if not len(lengths):
+            return self.rnn.weight_ih_l0.new_zeros(0, 2 * self.rnn.hidden_size)
+        by_length = lengths.argsort(descending=True, stable=True)
+        rank = torch.empty_like(by_length)
+        rank[by_length] = torch.arange(len(lengths), device=lengths.device)
+        owner = batch.stroke_of_point
+        time = torch.arange(len(owner), device=owner.device) - batch.stroke_offsets[owner]
+        packed = (time * len(lengths) + rank[owner]).argsort()
+        data = stroke_steps(batch)[packed].to(self.rnn.weight_ih_l0.dtype)
+        running = torch.bincount(time).cpu()  # strokes still being drawn at each time
+        if isinstance(self.rnn, nn.LSTM) and data.device.type == "cpu" and torch.is_grad_enabled():
+            return summed_bilstm(self.rnn, data, running)[rank]
+        output, _ = self.rnn(PackedSequence(data, running))
+        summed = output.data.new_zeros(len(lengths), output.data.shape[1])
+        return summed.index_add(0, owner[packed], output.data)
+
+
+def summed_bilstm(
+    rnn: nn.LSTM, data: Float[Tensor, "points width"], running: Int[Tensor, " times"]
+) -> Float[Tensor, "strokes hidden"]:
+    """Sum over time of a bidirectional LSTM's output, both directions in one loop.
+
+    The same numbers as ``rnn`` on a packed sequence. On a CPU torch's own backward pass fills a
+    gradient of the whole input at every time step, which costs more than everything else here.
+
+    Args:
+        rnn: bidirectional, without dropout.
+        data: time-major packed input, longest stroke first.
+        running: strokes that are still running at each time.
+    """
+    counts = running.tolist()
+    strokes = counts[0]
+    back = _reversed_in_time(running)
+    both = torch.stack([data, data[back]])
+    for layer in range(rnn.num_layers):
+        both = _lstm_layer(rnn, layer, both, counts)  # [2, points, hidden], second one reversed
+        if layer < rnn.num_layers - 1:
+            aligned = torch.cat([both[0], both[1][back]], 1)
+            both = torch.stack([aligned, aligned[back]])
+    owner = torch.cat([torch.arange(n) for n in counts])
+    summed = both.new_zeros(2, strokes, both.shape[2]).index_add(1, owner, both)
+    return summed.transpose(0, 1).flatten(1)
+
+
+def _lstm_layer(rnn: nn.LSTM, layer: int, both: Tensor, counts: list[int]) -> Tensor:
+    ends = ("", "_reverse")
+
+    def weights(kind: str) -> Tensor:
+        return torch.stack([getattr(rnn, f"{kind}_l{layer}{end}") for end in ends])
+
+    bias = (weights("bias_ih") + weights("bias_hh"))[:, None]
+    gates_in = torch.baddbmm(bias, both, weights("weight_ih").transpose(1, 2)).split(counts, 1)
+    recurrent = weights("weight_hh").transpose(1, 2)
+    hidden = cell = both.new_zeros(2, counts[0], rnn.hidden_size)
+    outputs = []
+    for given, count in zip(gates_in, counts, strict=True):
+        gates = torch.baddbmm(given, hidden[:, :count], recurrent)
+        i, f, g, o = gates.chunk(4, 2)
+        cell = f.sigmoid() * cell[:, :count] + i.sigmoid() * g.tanh()
+        hidden = o.sigmoid() * cell.tanh()
+        outputs.append(hidden)
+    return torch.cat(outputs, 1)
+
+
+def _reversed_in_time(running: Int[Tensor, " times"]) -> Int[Tensor, " points"]:
+    """Packed position of each stroke's time T - 1 - t, at the position of its time t."""
+    starts = running.cumsum(0) - running
+    lengths = (running[:, None] > torch.arange(int(running[0]))).sum(0)
+    time = torch.arange(len(running)).repeat_interleave(running)
+    stroke = torch.arange(int(running.sum())) - starts[time]
+    return starts[lengths[stroke] - 1 - time] + stroke
+
+
+def stroke_steps(batch: SketchBatch) -> Float[Tensor, "points 4"]:
+    """Rows (dx, dy, 1 - end, end); dx = dy = 0 in a stroke's first row, end = 1 in its last."""
+    points = batch.points
+    delta = torch.cat([points[:1] * 0, points[1:] - points[:-1]])
+    first = torch.zeros(len(points), dtype=torch.bool, device=points.device)
+    first[batch.stroke_offsets[:-1]] = True
+    end = torch.zeros(len(points), 1, dtype=points.dtype, device=points.device)
+    end[batch.stroke_offsets[1:] - 1] = 1
+    return torch.cat([delta.masked_fill(first[:, None], 0), 1 - end, end], 1)
