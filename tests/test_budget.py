@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sightline import Budget, GameError
-from toys import unchecked
+from sightline import Budget, GameError, explain
+from toys import tangled, toy_game, unchecked
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,10 @@ def test_a_budget_is_a_budget():
 def test_other_things_are_not_understood(given):
     with unchecked(), pytest.raises(GameError, match=r"is not understood; .* \(2000\) or time"):
         Budget.of(given)
+
+
+@pytest.mark.parametrize("method", ["shapley", "sla_integrated"])
+def test_methods_that_cannot_stop_half_way_refuse_a_time(method):
+    with pytest.raises(GameError, match=rf"{method} cannot stop half-way, .* not 20 s; kernel_sh"):
+        explain(toy_game(tangled(3), 3), method, budget="20s")
+    assert explain(toy_game(tangled(3), 3), method, budget="8").made.evaluations == 8

@@ -217,11 +217,21 @@ def test_a_foreign_file_is_refused(tmp_path, metadata):
 # --- other parts ----------------------------------------------------------------------------------
 
 
+def test_error_bars_are_not_carried():
+    """They are not independent: what they would be of a sum is not known."""
+    why = made_by_hand(errors=np.ones((2, 3)))
+    assert why.on(Points(HOUSE)).errors is None
+
+
+def test_equal_scores_rank_in_drawing_order():
+    why = made_by_hand([[0.0, 1.0] * 20], parts=Strokes(scribble(1, 40)))
+    assert why.ranking() == [*range(1, 40, 2), *range(0, 40, 2)]
+
+
 def test_points_add_up_to_their_strokes():
     carried = points_by_hand().on(Strokes(HOUSE))
     assert carried.scores.tolist() == [[-2 - 1 + 0 + 1, 2 + 3 + 4, 5 + 6]]
     assert carried.made.notes == ("drawn on a Sunday", "carried from points to strokes")
-    assert carried.errors is None
 
 
 def test_strokes_share_their_score_among_their_points():

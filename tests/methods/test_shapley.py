@@ -232,7 +232,7 @@ def many_runs():
     exact = shapley(game).scores[0]
     runs = {
         budget: [kernel_shap(game, budget=budget, seed=seed) for seed in range(seeds)]
-        for budget, seeds in ((100, 200), (400, 150), (3000, 40))
+        for budget, seeds in ((60, 200), (100, 200), (400, 150), (3000, 40))
     }
     return exact, runs
 
@@ -248,7 +248,9 @@ def test_the_mean_over_seeds_is_the_exact_value(many_runs):
 def test_error_bars_hold_95_percent(many_runs):
     """|error| <= 1.96 standard errors; also where most coalitions are drawn (3000 of 4096)."""
     exact, runs = many_runs
-    for found in runs.values():
+    for budget, found in runs.items():
+        if budget < 8 * 12:  # of few pairs a normal error is not normal: 90 % at 5 a part
+            continue
         inside = [np.abs(why.scores[0] - exact) <= 1.96 * why.errors[0] for why in found]
         assert 0.88 < np.mean(inside) < 0.99
 
@@ -258,7 +260,7 @@ def test_error_bars_have_the_size_of_the_error(many_runs):
     for found in runs.values():
         error = np.mean([(why.scores[0] - exact) ** 2 for why in found])
         told = np.mean([why.errors[0] ** 2 for why in found])
-        assert 0.8 < (told / error) ** 0.5 < 1.2
+        assert 0.85 < (told / error) ** 0.5 < 1.15
 
 
 def test_more_evaluations_are_better(many_runs):
@@ -334,7 +336,17 @@ def drawn(parts, budget, seed=0, **settings):
     return torch.cat(game.model.asked)
 
 
-@pytest.mark.parametrize(("parts", "budget"), [(5, 20), (7, 100), (12, 999), (13, 2000), (64, 800)])
+@pytest.fixture(params=["listed", "luck"])
+def way(request, monkeypatch):
+    """A stratum is either listed and shuffled, or drawn by luck without what came before."""
+    if request.param == "luck":
+        monkeypatch.setattr("sightline.methods.coalitions.LARGEST_LISTED", 0)
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize(
+    ("parts", "budget"), [(5, 20), (5, 32), (7, 100), (12, 999), (13, 2000), (64, 800)]
+)
 def test_no_coalition_comes_twice_and_each_comes_with_its_complement(parts, budget):
     rows = drawn(parts, budget)
     assert len(rows) == (budget - 2) // 2 * 2  # everything and nothing are the game's own
@@ -360,6 +372,7 @@ def test_sizes_that_run_out_are_all_there():
     assert counts[2] < math.comb(9, 3)
 
 
+@pytest.mark.usefixtures("way")
 def test_every_coalition_of_a_size_has_the_same_chance():
     """Half sizes too, where part 0 is in the member that is kept."""
     seen = {size: Counter() for size in range(1, 6)}
@@ -375,6 +388,7 @@ def test_every_coalition_of_a_size_has_the_same_chance():
         assert chi2 < 2.5 * len(counts)
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("parts", [9, 12, 64])
 def test_a_sample_does_not_depend_on_its_rounds(parts):
     at_once, in_rounds = (PairedDesign(parts, torch.Generator().manual_seed(8)) for _ in "ab")

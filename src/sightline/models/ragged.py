@@ -10,6 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sightline.models.dense import Dense
+
 
 class EncoderLayer(nn.Module):
     """Pre-norm transformer layer over ragged tokens; only the attention itself is padded."""
@@ -18,11 +20,11 @@ class EncoderLayer(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm_attention = nn.LayerNorm(hidden, eps=1e-12)
-        self.qkv = nn.Linear(hidden, 3 * hidden)
-        self.out = nn.Linear(hidden, hidden)
+        self.qkv = Dense(hidden, 3 * hidden)
+        self.out = Dense(hidden, hidden)
         self.norm_mlp = nn.LayerNorm(hidden, eps=1e-12)
-        self.up = nn.Linear(hidden, mlp)
-        self.down = nn.Linear(mlp, hidden)
+        self.up = Dense(hidden, mlp)
+        self.down = Dense(mlp, hidden)
         self.dropout = nn.Dropout(dropout)
 
     def forward(

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from sightline.errors import ModelError, unknown_name
+from sightline.models.dense import dense
 from sightline.sketch.batch import SketchBatch
 
 
@@ -34,7 +35,7 @@ class StrokeShape(nn.Module):
         packed = (time * len(lengths) + rank[owner]).argsort()
         data = stroke_steps(batch)[packed].to(self.rnn.weight_ih_l0.dtype)
         running = torch.bincount(time).cpu()  # strokes still being drawn at each time
-        if isinstance(self.rnn, nn.LSTM) and data.device.type == "cpu" and torch.is_grad_enabled():
+        if isinstance(self.rnn, nn.LSTM) and data.device.type == "cpu":
             return summed_bilstm(self.rnn, data, running)[rank]
         output, _ = self.rnn(PackedSequence(data, running))
         summed = output.data.new_zeros(len(lengths), output.data.shape[1])
@@ -55,35 +56,36 @@ def summed_bilstm(
         running: strokes that are still running at each time.
     """
     counts = running.tolist()
-    strokes = counts[0]
     back = _reversed_in_time(running)
-    both = torch.stack([data, data[back]])
     for layer in range(rnn.num_layers):
-        both = _lstm_layer(rnn, layer, both, counts)  # [2, points, hidden], second one reversed
-        if layer < rnn.num_layers - 1:
-            aligned = torch.cat([both[0], both[1][back]], 1)
-            both = torch.stack([aligned, aligned[back]])
+        both = _lstm_layer(rnn, layer, data, back, counts)  # [2, points, hidden], one reversed
+        data = torch.cat([both[0], both[1][back]], 1)
     owner = torch.cat([torch.arange(n) for n in counts])
-    summed = both.new_zeros(2, strokes, both.shape[2]).index_add(1, owner, both)
-    return summed.transpose(0, 1).flatten(1)
+    return data.new_zeros(counts[0], data.shape[1]).index_add(0, owner, data)
 
 
-def _lstm_layer(rnn: nn.LSTM, layer: int, both: Tensor, counts: list[int]) -> Tensor:
-    ends = ("", "_reverse")
+def _lstm_layer(
+    rnn: nn.LSTM, layer: int, data: Tensor, back: Tensor, counts: list[int]
+) -> Float[Tensor, "2 points hidden"]:
+    width = rnn.hidden_size
 
     def weights(kind: str) -> Tensor:
-        return torch.stack([getattr(rnn, f"{kind}_l{layer}{end}") for end in ends])
+        """Of both directions [2, 4 * width, ...]; gates in the order in, forget, out, new."""
+        ends = [getattr(rnn, f"{kind}_l{layer}{end}") for end in ("", "_reverse")]
+        i, f, g, o = torch.stack(ends).chunk(4, 1)
+        return torch.cat([i, f, o, g], 1)
 
-    bias = (weights("bias_ih") + weights("bias_hh"))[:, None]
-    gates_in = torch.baddbmm(bias, both, weights("weight_ih").transpose(1, 2)).split(counts, 1)
+    bias = (weights("bias_ih") + weights("bias_hh")).flatten()
+    ahead, behind = dense(data, weights("weight_ih").flatten(0, 1), bias).chunk(2, 1)
+    given = torch.stack([ahead, behind[back]]).split(counts, 1)
     recurrent = weights("weight_hh").transpose(1, 2)
-    hidden = cell = both.new_zeros(2, counts[0], rnn.hidden_size)
+    hidden = cell = data.new_zeros(2, counts[0], width)
     outputs = []
-    for given, count in zip(gates_in, counts, strict=True):
-        gates = torch.baddbmm(given, hidden[:, :count], recurrent)
-        i, f, g, o = gates.chunk(4, 2)
-        cell = f.sigmoid() * cell[:, :count] + i.sigmoid() * g.tanh()
-        hidden = o.sigmoid() * cell.tanh()
+    for step, count in zip(given, counts, strict=True):
+        gates = torch.baddbmm(step, hidden[:, :count], recurrent)
+        i, f, o = gates[..., : 3 * width].sigmoid().chunk(3, 2)
+        cell = torch.addcmul(i * gates[..., 3 * width :].tanh(), f, cell[:, :count])
+        hidden = o * cell.tanh()
         outputs.append(hidden)
     return torch.cat(outputs, 1)
 
