@@ -459,6 +459,7 @@ class Restless(nn.Module):
     def _after(self, logits):
         self.calls += 1  # a buffer that changes in evaluation mode too
         torch.rand(3)  # and luck from the global generator
+        self.norm.bias.grad = None
         self.fuse -= 1
         if self.fuse < 0:
             raise RuntimeError("the lights went out")
@@ -490,7 +491,7 @@ def restless(kind: str) -> Restless:
         module.training = index % 3 != 1
     for index, weight in enumerate(model.parameters()):
         weight.requires_grad_(index % 2 == 0)
-        if index % 4 == 0:
+        if index % 4 == 0 or weight is model.norm.bias:
             weight.grad = torch.full_like(weight, 0.5)
     model.norm.register_forward_hook(lambda *_: None)
     model.norm.register_full_backward_hook(lambda *_: None)
@@ -623,6 +624,20 @@ def test_the_check_can_fail():
         luck(model)
         with pytest.raises(AssertionError, match="torch luck"):
             assert_untouched(before, model)
+
+
+@pytest.mark.parametrize("method", GRADIENTS)
+def test_while_it_is_played_a_model_is_in_evaluation_and_its_weights_need_no_gradient(method):
+    """So that a backward pass is for presence alone, in memory and time."""
+    seen = []
+
+    def look(module, *_):
+        seen.append((module.training, any(p.requires_grad for p in model.parameters())))
+
+    model = picture_net().train()
+    model.module[0].register_forward_pre_hook(look)
+    played(method, model)
+    assert set(seen) == {(False, False)}
 
 
 def test_batch_norm_in_training_mode_does_not_mix_the_rows():

@@ -42,9 +42,13 @@ class Game:
         GameError: the three do not fit together; the message names mistake and cure.
 
     Example:
-        >>> game = Game(model, Strokes(sketch), ClassScore("airplane"))    # doctest: +SKIP
-        >>> game(torch.ones(1, len(sketch)))                               # doctest: +SKIP
-        tensor([[9.41]], dtype=torch.float64)
+        >>> from sightline.models.raster import sketch_cnn
+        >>> from sightline.parts import Strokes
+        >>> from sightline.sketch.sketch import Sketch
+        >>> cross = Sketch.from_strokes([[[0, 0], [9, 9]], [[0, 9], [9, 0]]])
+        >>> game = Game(sketch_cnn(("cross", "ring")), Strokes(cross), ClassScore("cross"))
+        >>> game(torch.tensor([[1.0, 1.0], [1.0, 0.0]])).shape  # both strokes; the first alone
+        torch.Size([2, 1])
     """
 
     def __init__(

@@ -345,7 +345,7 @@ def way(request, monkeypatch):
 
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize(
-    ("parts", "budget"), [(5, 20), (5, 32), (7, 100), (12, 999), (13, 2000), (64, 800)]
+    ("parts", "budget"), [(5, 20), (5, 32), (8, 256), (7, 100), (12, 999), (13, 2000), (64, 800)]
 )
 def test_no_coalition_comes_twice_and_each_comes_with_its_complement(parts, budget):
     rows = drawn(parts, budget)
@@ -455,6 +455,17 @@ def test_the_stop_rule_stops_and_holds():
         spent.append(why.made.evaluations)
     assert spent == sorted(spent)
     assert spent[0] < 200 < spent[2] < 4094
+
+
+def test_a_round_costs_at_most_half_of_what_is_spent():
+    """Beyond the first looks: so a stop rule wastes little, and looks are few."""
+    game = toy_game(tangled(12), 12, batch=10_000)
+    game.model.asked.clear()
+    kernel_shap(game, budget=4000)
+    rounds = [len(rows) for rows in game.model.asked]
+    for i, size in enumerate(rounds):
+        assert size <= max(64, sum(rounds[:i]) / 2)
+    assert len(rounds) < 15
 
 
 def test_the_stop_rule_is_for_every_target():

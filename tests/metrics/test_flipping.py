@@ -190,3 +190,10 @@ def test_the_wrong_way_round_is_worse():
     backwards = replace(why, scores=-why.scores)
     assert deletion(game, why).auc < deletion(game, backwards).auc
     assert insertion(game, why).auc > insertion(game, backwards).auc
+
+
+@pytest.mark.parametrize("metric", [deletion, insertion])
+def test_at_least_one_random_order_is_needed(metric):
+    game = Game(picture_net(), Strokes(scribble()))
+    with pytest.raises(GameError, match="orders is 0; at least 1 random order"):
+        metric(game, occlusion(game), orders=0)

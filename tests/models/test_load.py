@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sightline import ModelError, Rasteriser, RasterModel, load, save, sketch_cnn
+from sightline.models.load import SHIPPED
 from sightline.models.published import as_published, from_published, is_published
 from toys import LABELS, batch_of, scribble, stroke_net
 
@@ -359,3 +360,20 @@ def test_a_torn_checkpoint_names_what_does_not_fit(tmp_path):
     save_file(_contiguous(state), tmp_path / "model.safetensors")
     with pytest.raises(ModelError, match=r'does not fit the model: .*\s.*"layers\.1\.up\.bias"'):
         load(tmp_path, heads=2)
+
+
+# --- what is shipped ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_models_are_there_and_ready(name):
+    model = load(name)
+    assert not model.training
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    sketch = model.prepare(scribble(1, 3, longest=30))
+    with torch.no_grad():
+        answer = model(batch_of(sketch))
+    assert answer.shape == (1, len(model.labels))
+    assert answer.isfinite().all()
+    assert len(set(model.labels)) == len(model.labels) > 1
+    assert not any(label.isdigit() for label in model.labels)

@@ -97,6 +97,8 @@ def _curve(
         )
     if name not in game.targets:
         raise GameError(f"the game does not ask about {name!r}; it asks {', '.join(game.targets)}")
+    if orders < 1:
+        raise GameError(f"orders is {orders}; at least 1 random order is needed to compare with")
     generator = torch.Generator().manual_seed(seed)
     count = len(game.parts)
     lucky = [torch.randperm(count, generator=generator).tolist() for _ in range(orders)]
