@@ -25,6 +25,8 @@ AGAINST, NEUTRAL, FOR = "#0072B2", "#B9B9B9", "#D55E00"
 
 SUFFIXES = (".png", ".pdf", ".svg")
 MOST_BARS = 20
+MOST_NUMBERS = 12
+"""Ranks written on the drawing; more would hide it, and the bars name them all."""
 
 
 def plot(why: Explanation, path: str | os.PathLike[str], *, target: int = 0) -> None:
@@ -122,12 +124,13 @@ def figure_svg(fig: Figure) -> str:
 
 
 _ROUND: dict[str, Any] = {"solid_capstyle": "round", "solid_joinstyle": "round"}
+_ERROR_BAR: dict[str, Any] = {"ecolor": "#555555", "elinewidth": 1, "capsize": 2}
 _PLAIN: dict[str, Any] = {"parse_math": False}
 """For the user's own words: a label may hold dollar signs."""
 
 
 def _number_strokes(axes: Axes, strokes: Sequence[np.ndarray], ranking: list[int]) -> None:
-    for place, index in enumerate(ranking[:MOST_BARS], start=1):
+    for place, index in enumerate(ranking[:MOST_NUMBERS], start=1):
         middle = strokes[index][len(strokes[index]) // 2]
         axes.annotate(
             str(place),
@@ -146,7 +149,13 @@ def _draw_bars(axes: Axes, why: Explanation, target: int, limit: float) -> None:
     scores = why.scores[target][shown]
     errors = None if why.errors is None else 1.96 * why.errors[target][shown]
     places = np.arange(len(shown))
-    axes.barh(places, scores, xerr=errors, color=colour_map()(0.5 + scores / limit / 2))
+    axes.barh(
+        places,
+        scores,
+        xerr=errors,
+        error_kw=_ERROR_BAR,
+        color=colour_map()(0.5 + scores / limit / 2),
+    )
     names = [f"{ranking.index(i) + 1}  {why.parts.names[i]}" for i in shown]
     axes.set_yticks(places, names, fontsize=8, **_PLAIN)
     axes.invert_yaxis()
@@ -209,7 +218,8 @@ def confusion_figure(confusion: Int[np.ndarray, "labels labels"], labels: Sequen
     axes = fig.subplots()
     share = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
     wrong = np.where(np.eye(count, dtype=bool), 0.0, share)
-    axes.imshow(wrong, cmap="Oranges", vmin=0, vmax=max(float(wrong.max()), 0.01))
+    most = max(float(wrong.max()), 0.01)
+    axes.imshow(np.where(wrong > 0, wrong, np.nan), cmap="Oranges", vmin=0, vmax=1.5 * most)
     for row, column in zip(*confusion.nonzero(), strict=True):
         colour = "#999999" if row == column else "#222222"
         count_here = str(confusion[row, column])
