@@ -119,19 +119,13 @@ class _StrokeTokens(Bound):
         self, presence: Float[Tensor, "batch parts"], *, straight_through: bool = False
     ) -> Tensor:
         whole = bool(((presence == 0) | (presence == 1)).all())
-        if whole and not presence.requires_grad and self._removable:
-            return self._with_only(presence.bool())
+        if whole and not presence.requires_grad:
+            there = presence.bool()
+            return self.model.classify(self._tokens(there.nonzero()[:, 1], there.sum(1)))
         rows, strokes = presence.shape
         index = torch.arange(strokes, device=presence.device).repeat(rows)
         counts = torch.full((rows,), strokes, device=presence.device)
         return self.model.classify(self._tokens(index, counts), presence=presence.flatten())
-
-    @property
-    def _removable(self) -> bool:
-        return getattr(getattr(self.model, "config", None), "padding", "none") == "none"
-
-    def _with_only(self, there: Tensor) -> Tensor:
-        return self.model.classify(self._tokens(there.nonzero()[:, 1], there.sum(1)))
 
     def _tokens(self, index: Tensor, counts: Tensor) -> StrokeTokens:
         tokens = self.tokens
