@@ -17,6 +17,16 @@ class GameError(SightlineError):
     """Model, parts and targets do not fit together."""
 
 
+def first_line(error: BaseException) -> str:
+    r"""The first line of another library's message; empty where it has none.
+
+    Example:
+        >>> first_line(RuntimeError("out of paper\nTraceback ..."))
+        'out of paper'
+    """
+    return (str(error).splitlines() or [""])[0]
+
+
 def unknown_name(kind: str, name: str, known: object) -> str:
     """The message for a wrong name: what was asked, the nearest known ones, all known ones.
 

@@ -84,8 +84,8 @@ class Explanation:
             raise SightlineError(
                 f"errors have shape {list(self.errors.shape)}; expected {list(wanted)}, as scores"
             )
-        for name in ("scores", "errors"):
-            if not np.isfinite(getattr(self, name) if getattr(self, name) is not None else 0).all():
+        for name, numbers in (("scores", self.scores), ("errors", self.errors)):
+            if numbers is not None and not np.isfinite(numbers).all():
                 raise SightlineError(f"{self.made.method} gave {name} that are not finite")
 
     def __repr__(self) -> str:

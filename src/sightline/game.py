@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cached_property
 
 import torch
@@ -13,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sightline.budget import Budget
-from sightline.errors import GameError, SightlineError
+from sightline.errors import GameError, SightlineError, first_line
 from sightline.models.as_found import as_found
 from sightline.models.door import as_model
 from sightline.models.place import place
@@ -65,14 +64,12 @@ class Game:
         _check_parts_and_targets(parts, targets)
         self.parts = parts
         self.batch = batch
-        self.evaluations = 0
         self.rows_at_once = batch
-        with self._untouched():
+        with as_found(self.model):
             self._bound: Bound = parts.bind(self.model)
             both = torch.tensor([[1.0], [0.0]]).expand(2, len(parts)).to(*place(self.model))
             output = _checked(self._first_play(both), rows=2)
-        known = tuple(getattr(self.model, "labels", ()))
-        self._targets = (targets or ClassScore()).bind(known, output)
+        self._targets = (targets or ClassScore()).bind(tuple(self.model.labels), output)
         self.evaluations = 2
         ends = self._targets.read(output).double().cpu()
         self.value, self.base = ends[0], ends[1]
@@ -86,11 +83,6 @@ class Game:
     def unit(self) -> str:
         """The unit of the values."""
         return self._targets.unit
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return place(self.model)[0]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -108,7 +100,7 @@ class Game:
         Each row counts as one evaluation.
         """
         self._check_presence(presence)
-        with self._untouched():
+        with as_found(self.model):
             return self._in_pieces(presence, self._values)
 
     def gradient(
@@ -137,7 +129,7 @@ class Game:
                 return _jacobian(self._targets.read(_checked(output, rows=len(rows))), rows)
 
         self._check_differentiable()
-        with self._untouched():
+        with as_found(self.model):
             return self._in_pieces(presence, slopes)
 
     def coordinate_gradient(
@@ -155,7 +147,7 @@ class Game:
                 "use sl.Points(model.prepare(sketch))"
             )
         self._check_differentiable()
-        with self._untouched(), torch.enable_grad():
+        with as_found(self.model), torch.enable_grad():
             points = bound.points.clone().requires_grad_()
             output = _checked(bound.moved(points, rasteriser=rasteriser), rows=1)
             values = self._targets.read(output)
@@ -186,10 +178,9 @@ class Game:
             if isinstance(error, SightlineError) or _out_of_memory(error):
                 raise
             device, dtype = place(self.model)
-            reason = (str(error).splitlines() or [""])[0]
             raise GameError(
                 f"the model failed on these {self.parts.kind} ({type(error).__name__}: "
-                f"{reason}); check the size and number of channels it takes, "
+                f"{first_line(error)}); check the size and number of channels it takes, "
                 f"that all its weights are on one device ({device} here) and of one type ({dtype})"
             ) from error
 
@@ -223,11 +214,6 @@ class Game:
             raise GameError("presence must lie in [0, 1]: 1 is there, 0 is absent")
         if not self._bound.partial and not bool(((presence == 0) | (presence == 1)).all()):
             raise GameError(f"{self.parts.kind} come and go whole: presence must be 0 or 1")
-
-    @contextmanager
-    def _untouched(self) -> Iterator[None]:
-        with as_found(self.model):
-            yield
 
 
 class Meter:

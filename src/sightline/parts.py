@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import torch
 from jaxtyping import Float
@@ -14,7 +13,7 @@ from sightline.errors import GameError
 from sightline.models.place import place
 from sightline.models.protocol import PictureModel, SketchModel, StrokeModel
 from sightline.models.sketchxainet import StrokeTokens
-from sightline.sketch.batch import SketchBatch
+from sightline.sketch.batch import SketchBatch, offsets_of
 from sightline.sketch.raster import Rasteriser
 from sightline.sketch.sketch import Sketch
 
@@ -182,11 +181,11 @@ class BoundPoints(Bound):
         lengths = counts.flatten()
         return SketchBatch(
             self.batch.points[kept.nonzero()[:, 1]],
-            _from_lengths(lengths[lengths > 0]),
-            _from_lengths((counts > 0).sum(1)),
+            offsets_of(lengths[lengths > 0]),
+            offsets_of((counts > 0).sum(1)),
         )
 
-    @cached_property
+    @property
     def points(self) -> Float[Tensor, "points 2"]:
         """Where the points are, normalised frame."""
         return self.batch.points
@@ -226,7 +225,3 @@ def _unfit(model: object, kind: str) -> GameError:
         "sl.RasterModel(module, labels=...), or give a model with prepare, labels and a call "
         "on a SketchBatch"
     )
-
-
-def _from_lengths(lengths: Tensor) -> Tensor:
-    return torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])

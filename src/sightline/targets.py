@@ -61,15 +61,15 @@ class ClassScore:
                 f"the model has {len(known)} labels but answers {classes} numbers; "
                 "give it one label a class"
             )
-        labels = [int(output[0].argmax())] if self.labels is None else self._listed()
+        labels = self._listed(predicted=int(output[0].argmax()))
         indices = [self._index(label, known, classes) for label in labels]
         names = tuple(known[i] if known else str(i) for i in indices)
         return BoundTargets(names, self.scale, lambda answer: self._read(answer)[:, indices])
 
-    def _listed(self) -> list[str | int]:
-        if self.labels is None or isinstance(self.labels, str | int):
-            return [] if self.labels is None else [self.labels]
-        return list(self.labels)
+    def _listed(self, *, predicted: int) -> Sequence[str | int]:
+        if self.labels is None:
+            return [predicted]
+        return [self.labels] if isinstance(self.labels, str | int) else self.labels
 
     def _read(self, output: Tensor) -> Tensor:
         if self.scale == "logit":

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from sightline.cli.options import AS_JSON, SKIP_BAD
+from sightline.cli.options import AS_JSON, SKIP_BAD, read_drawings
 
 
 @click.group()
@@ -21,12 +21,9 @@ def data() -> None:
 @AS_JSON
 def stats(path: Path, skip_bad: bool, as_json: bool) -> None:
     """Count drawings, labels, strokes and points of a file or folder."""
-    from sightline.sketch.collection import read_collection
-    from sightline.sketch.formats.quickdraw import Skipped
     from sightline.sketch.statistics import collection_statistics
 
-    skipped = Skipped()
-    sketches = read_collection(path, on_error="skip" if skip_bad else "raise", skipped=skipped)
+    sketches, skipped = read_drawings(path, skip_bad)
     numbers = collection_statistics(sketches) | {"skipped": skipped.count}
     if as_json:
         click.echo(json.dumps(numbers))

@@ -1,8 +1,15 @@
-"""Options that several commands share."""
+"""Options that several commands share, and what they do."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from sightline.sketch.formats.quickdraw import Skipped
+    from sightline.sketch.sketch import Sketch
 
 MODEL = click.option(
     "--model",
@@ -14,3 +21,13 @@ AS_JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object instead of text."
 )
 SKIP_BAD = click.option("--skip-bad", is_flag=True, help="Leave bad drawings out and count them.")
+
+
+def read_drawings(path: Path, skip_bad: bool) -> tuple[list[Sketch], Skipped]:
+    """A collection as ``--skip-bad`` says, and what was left out."""
+    from sightline.sketch.collection import read_collection
+    from sightline.sketch.formats.quickdraw import Skipped
+
+    skipped = Skipped()
+    sketches = read_collection(path, on_error="skip" if skip_bad else "raise", skipped=skipped)
+    return sketches, skipped

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sightline.cli.options import AS_JSON, MODEL, SKIP_BAD
+from sightline.cli.options import AS_JSON, MODEL, SKIP_BAD, read_drawings
 
 if TYPE_CHECKING:
     from sightline.training.evaluate import Evaluation
@@ -159,11 +159,9 @@ def evaluate_sketch(
 
 
 def _splits(data: Path, seed: int, skip_bad: bool) -> tuple[dict[str, list[Any]], tuple[str, ...]]:
-    from sightline.sketch.collection import labels_of, read_collection, split_collection
-    from sightline.sketch.formats.quickdraw import Skipped
+    from sightline.sketch.collection import labels_of, split_collection
 
-    skipped = Skipped()
-    sketches = read_collection(data, on_error="skip" if skip_bad else "raise", skipped=skipped)
+    sketches, skipped = read_drawings(data, skip_bad)
     if skipped.count:
         click.echo(str(skipped), err=True)
     return split_collection(sketches, data, seed=seed), labels_of(sketches)

@@ -66,7 +66,7 @@ def shapley_values(values: Float[Tensor, "coalitions targets"]) -> Float[Tensor,
     """
     n = int(math.log2(len(values)))
     number = torch.arange(2**n)
-    size = ((number[:, None] >> torch.arange(n)) & 1).sum(1)
+    size = all_coalitions(n).sum(1).long()
     weight = torch.tensor(
         [1.0 / (n * math.comb(n - 1, s)) if s < n else 0.0 for s in range(n + 1)],
         dtype=torch.float64,

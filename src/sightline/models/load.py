@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sightline.errors import ModelError, unknown_name
+from sightline.errors import ModelError, first_line, unknown_name
 from sightline.models.published import as_published, from_published, is_published
 from sightline.models.raster import RasterModel, SketchCNN, sketch_cnn
 from sightline.models.sketchxainet import Padding, SketchXAINet, SketchXAINetConfig
@@ -136,7 +136,7 @@ def _from_hub(name: str, revision: str | None) -> tuple[Path, Path | None]:
     except Exception as error:  # the hub raises many kinds; all mean the same to the user
         raise ModelError(
             f"{name} is not in the cache and could not be fetched from the hub "
-            f"({type(error).__name__}: {_first_line(error)}); check the name and the "
+            f"({type(error).__name__}: {first_line(error)}); check the name and the "
             f"network, or give a local folder. Shipped: {', '.join(SHIPPED)}"
         ) from error
     return _in_folder(Path(folder))
@@ -156,7 +156,7 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         raise ModelError(
-            f"{path} cannot be read as weights ({_first_line(error)}); nothing in it was executed"
+            f"{path} cannot be read as weights ({first_line(error)}); nothing in it was executed"
         ) from None
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
@@ -232,10 +232,6 @@ def _labels(
     if len(given) != classes:
         raise ModelError(f"the weights know {classes} classes, {len(given)} labels were given")
     return given
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0]
 
 
 def _fill(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:

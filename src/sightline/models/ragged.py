@@ -62,7 +62,6 @@ def _attend(
 class Ragged:
     """Where each token of each sketch lies: end to end, and in a padded block for attention."""
 
-    lengths: Int[Tensor, " sketches"]
     starts: Int[Tensor, " sketches"]
     strokes: Int[Tensor, " strokes"]
     slot: Int[Tensor, " tokens"] | None
@@ -83,10 +82,10 @@ class Ragged:
         token = torch.arange(total, device=lengths.device)
         strokes = token[token != starts[sketch]]
         if total == shape[0] * shape[1]:
-            return cls(lengths, starts, strokes, None, shape, None)
+            return cls(starts, strokes, None, shape, None)
         slot = sketch * shape[1] + token - starts[sketch]
         mask = torch.arange(shape[1], device=lengths.device) < lengths[:, None]
-        return cls(lengths, starts, strokes, slot, shape, mask)
+        return cls(starts, strokes, slot, shape, mask)
 
     def interleave(self, first: Tensor, strokes: Tensor) -> Float[Tensor, "tokens hidden"]:
         """The class token before each sketch's strokes."""
@@ -98,14 +97,12 @@ class Ragged:
         ones = presence.new_ones(len(self.starts) + len(presence), 1)
         return ones.index_copy(0, self.strokes, presence[:, None])
 
-    def pad(self, flat: Float[Tensor, "tokens width"]) -> Tensor:
-        """[tokens, width] -> [sketches, longest, width]; width 1 is squeezed away."""
-        if self.slot is None:
-            block = flat.view(*self.shape, -1)
-        else:
-            block = flat.new_zeros(self.shape[0] * self.shape[1], flat.shape[1])
-            block = block.index_copy(0, self.slot, flat).view(*self.shape, -1)
-        return block.squeeze(-1) if flat.shape[1] == 1 else block
+    def pad(self, flat: Float[Tensor, "tokens width"]) -> Float[Tensor, "sketches longest width"]:
+        """[tokens, width] -> [sketches, longest, width]."""
+        if self.slot is not None:
+            blank = flat.new_zeros(self.shape[0] * self.shape[1], flat.shape[1])
+            flat = blank.index_copy(0, self.slot, flat)
+        return flat.view(*self.shape, -1)
 
     def unpad(self, block: Tensor) -> Float[Tensor, "tokens width"]:
         """[sketches, longest, width] -> [tokens, width]."""

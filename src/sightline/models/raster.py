@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from sightline.errors import ModelError, unknown_name
 from sightline.sketch.batch import SketchBatch
 from sightline.sketch.raster import Rasteriser
-from sightline.sketch.simplify import simplify
+from sightline.sketch.simplify import prepare
 from sightline.sketch.sketch import Sketch
 
 Ink = Literal["white", "black"]
@@ -60,8 +60,7 @@ class RasterModel(nn.Module):
 
     def prepare(self, sketch: Sketch) -> Sketch:
         """Simplified where the model was trained so, then normalised."""
-        thin = sketch if self.epsilon is None else simplify(sketch, epsilon=self.epsilon)
-        return thin.normalise()
+        return prepare(sketch, self.epsilon)
 
     def forward(self, batch: SketchBatch) -> Float[Tensor, "sketches labels"]:
         """Logits of drawings in the normalised frame."""

@@ -13,7 +13,7 @@ from sightline.errors import ModelError, unknown_name
 from sightline.models.ragged import EncoderLayer, Ragged
 from sightline.models.stroke_shape import StrokeShape
 from sightline.sketch.batch import SketchBatch
-from sightline.sketch.simplify import simplify
+from sightline.sketch.simplify import prepare
 from sightline.sketch.sketch import Sketch
 
 Padding = Literal["none", "attended", "zeroed"]
@@ -129,8 +129,7 @@ class SketchXAINet(nn.Module):
 
     def prepare(self, sketch: Sketch) -> Sketch:
         """The drawing as this model reads it: simplified as its training data was, normalised."""
-        epsilon = self.config.epsilon
-        return (sketch if epsilon is None else simplify(sketch, epsilon=epsilon)).normalise()
+        return prepare(sketch, self.config.epsilon)
 
     def forward(self, batch: SketchBatch) -> Float[Tensor, "sketches labels"]:
         """Logits of drawings in the normalised frame."""
@@ -172,7 +171,9 @@ class SketchXAINet(nn.Module):
             return self._classify_padded(embedded, tokens, presence)
         ragged = Ragged.with_class_token(tokens.strokes_per_sketch)
         flat = ragged.interleave(self.class_token.to(embedded.dtype), self.dropout(embedded))
-        weight = None if presence is None else ragged.pad(ragged.interleave_ones(presence))
+        weight = (
+            None if presence is None else ragged.pad(ragged.interleave_ones(presence)).squeeze(2)
+        )
         return self._encode(flat, ragged, weight)
 
     def _sum(

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sightline.sketch.batch import SketchBatch
+from sightline.sketch.batch import SketchBatch, offsets_of
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,8 @@ def split_strokes(batch: SketchBatch, rate: float, generator: torch.Generator) -
     flat = new_lengths.flatten()
     return SketchBatch(
         batch.points.repeat_interleave(twice, 0),
-        _offsets(flat[flat > 0]),
-        _offsets(counts),
+        offsets_of(flat[flat > 0]),
+        offsets_of(counts),
     )
 
 
@@ -125,9 +125,5 @@ def join_strokes(batch: SketchBatch, rate: float, generator: torch.Generator) ->
     counts.index_add_(0, batch.sketch_of_stroke, starts.long())
     end = batch.stroke_offsets[-1:]
     return SketchBatch(
-        batch.points, torch.cat([batch.stroke_offsets[:-1][starts], end]), _offsets(counts)
+        batch.points, torch.cat([batch.stroke_offsets[:-1][starts], end]), offsets_of(counts)
     )
-
-
-def _offsets(lengths: Tensor) -> Tensor:
-    return torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])

@@ -56,8 +56,8 @@ class SketchBatch:
         points = np.concatenate(strokes) if strokes else np.zeros((0, 2))
         return cls(
             torch.from_numpy(points).to(dtype),
-            _offsets(torch.tensor([len(s) for s in strokes], dtype=torch.int64)),
-            _offsets(torch.tensor([len(s) for s in sketches], dtype=torch.int64)),
+            offsets_of(torch.tensor([len(s) for s in strokes], dtype=torch.int64)),
+            offsets_of(torch.tensor([len(s) for s in sketches], dtype=torch.int64)),
         )
 
     def __len__(self) -> int:
@@ -133,7 +133,7 @@ class SketchBatch:
     def _with_strokes(self, strokes: Tensor, strokes_per_sketch: Tensor) -> SketchBatch:
         lengths = self.points_per_stroke[strokes]
         points = _ranges(self.stroke_offsets[:-1][strokes], lengths)
-        return SketchBatch(self.points[points], _offsets(lengths), _offsets(strokes_per_sketch))
+        return SketchBatch(self.points[points], offsets_of(lengths), offsets_of(strokes_per_sketch))
 
     def sketch(self, index: int) -> Sketch:
         """One drawing back as a `Sketch`."""
@@ -157,7 +157,13 @@ class SketchBatch:
         return self.with_points((self.points - ((lo + hi) / 2)[owner]) * scale[owner])
 
 
-def _offsets(lengths: Tensor) -> Tensor:
+def offsets_of(lengths: Int[Tensor, " runs"]) -> Int[Tensor, " ends"]:
+    """Where runs of these lengths start and end: 0, then the running sum.
+
+    Example:
+        >>> offsets_of(torch.tensor([2, 3])).tolist()
+        [0, 2, 5]
+    """
     return torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
 
 

@@ -98,13 +98,9 @@ def _iter_svg(
     skipped: Skipped | None = None,
     **options: Any,
 ) -> Iterator[Sketch]:
-    try:
+    skipped = Skipped() if skipped is None else skipped
+    with skipped.unless_raised(on_error):
         yield read_svg(path, **options)
-    except DrawingError as error:
-        if on_error == "raise":
-            raise
-        if skipped is not None:
-            skipped.add(str(error))
 
 
 READERS: dict[str, Callable[..., Iterator[Sketch]]] = {

@@ -81,6 +81,16 @@ def simplify(sketch: Sketch, *, epsilon: float = QUICKDRAW_EPSILON) -> Sketch:
     return sketch.with_points(np.rint(_thin(stroke, epsilon)) for stroke in corner)
 
 
+def prepare(sketch: Sketch, epsilon: float | None) -> Sketch:
+    """A drawing as a model reads it: simplified as its training data was, then normalised.
+
+    Args:
+        sketch: in any canvas.
+        epsilon: tolerance of `simplify`; None leaves the points as they are.
+    """
+    return (sketch if epsilon is None else simplify(sketch, epsilon=epsilon)).normalise()
+
+
 def _thin(points: np.ndarray, epsilon: float) -> np.ndarray:
     dense = resample(points, 1.0)
     return dense[rdp_keep(dense, epsilon)]

@@ -7,6 +7,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -46,6 +47,16 @@ class Skipped:
         self.count += 1
         if len(self.reasons) < self._most:
             self.reasons.append(reason)
+
+    @contextmanager
+    def unless_raised(self, on_error: OnError) -> Iterator[None]:
+        """Count a `DrawingError` of what is read inside, or let it pass under ``"raise"``."""
+        try:
+            yield
+        except DrawingError as error:
+            if on_error == "raise":
+                raise
+            self.add(str(error))
 
     def __str__(self) -> str:
         if not self.count:
@@ -96,12 +107,8 @@ def iter_ndjson(
         if not line.strip():
             continue
         where = f"{path.name} line {number}"
-        try:
+        with skipped.unless_raised(on_error):
             yield _drawing(line, where, on_short)
-        except DrawingError as error:
-            if on_error == "raise":
-                raise
-            skipped.add(str(error))
 
 
 def read_ndjson(path: str | os.PathLike[str], **options: Any) -> list[Sketch]:

@@ -158,12 +158,8 @@ def iter_npz(
     path = Path(path)
     skipped = Skipped() if skipped is None else skipped
     for where, row in _npz_rows(path, split):
-        try:
+        with skipped.unless_raised(on_error):
             yield _drawing(row, where, on_short)
-        except DrawingError as error:
-            if on_error == "raise":
-                raise
-            skipped.add(str(error))
 
 
 def read_npz(
