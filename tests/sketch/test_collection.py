@@ -165,3 +165,35 @@ def test_wrong_paths_are_told(tmp_path):
         read_sketch(tmp_path / "a.jpg")
     with pytest.raises(DrawingError, match=known):
         write_sketch(tmp_path / "a.jpg", named("a")[0])
+
+
+# --- names of parts -------------------------------------------------------------------------------
+
+
+def numbered(folder, *, parts):
+    drawing = {"word": "bird", "key_id": "1", "drawing": [[[0, 1], [0, 1]]] * len(parts)}
+    (folder / "bird.ndjson").write_text(json.dumps(drawing | {"part": parts}) + "\n")
+    return folder / "bird.ndjson"
+
+
+def test_parts_are_named_where_a_table_names_them(tmp_path):
+    file = numbered(tmp_path, parts=[1, 0, 7])
+    assert read_collection(tmp_path)[0].parts == ("1", "0", "7")
+    (tmp_path / "parts.json").write_text('{"bird": ["body", "wing"], "cat": ["tail"]}')
+    assert read_collection(tmp_path)[0].parts == ("wing", "body", "7")
+    assert read_collection(file)[0].parts == ("wing", "body", "7")
+
+
+@pytest.mark.parametrize("text", ["[1]", "{", '{"bird": 3}'])
+def test_a_broken_table_of_parts_is_named(tmp_path, text):
+    numbered(tmp_path, parts=[0])
+    (tmp_path / "parts.json").write_text(text)
+    with pytest.raises(DrawingError, match=r"parts\.json is not a table of parts"):
+        read_collection(tmp_path)
+
+
+def test_the_parts_of_the_real_collection_have_names(data):
+    ice = read_collection(data / "spg_quickdraw_parts" / "ice_cream.ndjson.gz")
+    names = {part for sketch in ice for part in sketch.parts or ()}
+    assert names
+    assert not any(name.isdigit() for name in names)

@@ -9,13 +9,14 @@ from typing import Any
 
 from sightline.errors import DrawingError
 from sightline.sketch.formats.quickdraw import OnError, Skipped, iter_ndjson, write_ndjson
+from sightline.sketch.formats.quickdraw_bin import iter_bin
 from sightline.sketch.formats.stroke3 import iter_npz, write_npz
 from sightline.sketch.formats.svg import read_svg, write_svg
 from sightline.sketch.sketch import Sketch
 
 
 def read_sketch(path: str | os.PathLike[str], *, index: int = 0, **options: Any) -> Sketch:
-    """Read one drawing from an .svg, .ndjson, .ndjson.gz or .npz file.
+    """Read one drawing from an .svg, .ndjson, .ndjson.gz, .npz or QuickDraw's .bin file.
 
     Args:
         path: the file; its suffix tells the format.
@@ -52,8 +53,13 @@ def write_sketch(path: str | os.PathLike[str], sketch: Sketch) -> None:
     """Write one drawing; the suffix of ``path`` tells the format, as in `read_sketch`.
 
     Only .ndjson keeps label, times and parts. An .npz file gets the drawing as its train split.
+
+    Raises:
+        DrawingError: an unknown suffix, or .bin, which is only read.
     """
     suffix = suffix_of(path)
+    if suffix == ".bin":
+        raise DrawingError(f"{Path(path).name}: .bin files are only read; write .ndjson")
     if suffix == ".svg":
         write_svg(path, sketch)
     elif suffix == ".npz":
@@ -108,5 +114,6 @@ READERS: dict[str, Callable[..., Iterator[Sketch]]] = {
     ".ndjson": iter_ndjson,
     ".ndjson.gz": iter_ndjson,
     ".npz": iter_npz,
+    ".bin": iter_bin,
 }
 """Suffix to reader; every reader takes ``on_error`` and ``skipped``."""

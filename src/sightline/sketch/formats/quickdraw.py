@@ -156,7 +156,12 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
         ) from None
 
 
-def _drawing(line: bytes, where: str, on_short: OnShort) -> Sketch:
+def parse_line(line: bytes, where: str) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """A line's record, and its strokes as arrays ``[2 or 3, points]``: x, y and perhaps times.
+
+    Raises:
+        DrawingError: not JSON, or not a drawing; one without strokes passes.
+    """
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
@@ -165,10 +170,14 @@ def _drawing(line: bytes, where: str, on_short: OnShort) -> Sketch:
     strokes = record.get("drawing") if isinstance(record, dict) else None
     if not isinstance(strokes, list):
         raise DrawingError(f"{where} has no list 'drawing'; expected a QuickDraw record")
-    if not strokes:
-        raise DrawingError(f"{where} is empty: a drawing needs at least 1 stroke")
     refuse_crowd(len(strokes), where)
-    columns = [_columns(stroke, index, where) for index, stroke in enumerate(strokes)]
+    return record, [_columns(stroke, index, where) for index, stroke in enumerate(strokes)]
+
+
+def _drawing(line: bytes, where: str, on_short: OnShort) -> Sketch:
+    record, columns = parse_line(line, where)
+    if not columns:
+        raise DrawingError(f"{where} is empty: a drawing needs at least 1 stroke")
     timed = all(len(c) == 3 for c in columns)
     parts = record.get("part")
     sketch = Sketch.from_strokes(

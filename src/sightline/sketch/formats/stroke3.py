@@ -43,7 +43,18 @@ def from_stroke3(array: ArrayLike, **fields: Any) -> Sketch:
         [[[1.0, 1.0], [3.0, 1.0]], [[3.0, 4.0], [1.0, 4.0]]]
     """
     where = fields.get("name") or "the drawing"
-    rows = _rows(array, 3, where)
+    strokes = strokes_of(rows_of(array, 3, where), where, absolute=False)
+    return Sketch.from_strokes([stroke.T for stroke in strokes], **fields)
+
+
+def strokes_of(
+    rows: Num[np.ndarray, "points 3"], where: str, *, absolute: bool = True
+) -> list[Num[np.ndarray, "2 _"]]:
+    """The strokes of rows (x, y, pen_up), or (dx, dy, pen_up): x and y of each.
+
+    Raises:
+        DrawingError: pen_up other than 0 or 1, too many strokes.
+    """
     if not np.isin(rows[:, 2], (0, 1)).all():
         bad = int(np.flatnonzero(~np.isin(rows[:, 2], (0, 1)))[0])
         raise DrawingError(
@@ -51,7 +62,8 @@ def from_stroke3(array: ArrayLike, **fields: Any) -> Sketch:
         )
     ends = np.flatnonzero(rows[:-1, 2]) + 1
     refuse_crowd(len(ends) + 1, where)
-    return Sketch.from_strokes(np.split(rows[:, :2].cumsum(0), ends), **fields)
+    points = rows[:, :2] if absolute else rows[:, :2].cumsum(0)
+    return np.split(points.T, ends, axis=1)
 
 
 def as_stroke3(sketch: Sketch) -> Num[np.ndarray, "points 3"]:
@@ -87,7 +99,7 @@ def from_stroke5(array: ArrayLike, **fields: Any) -> Sketch:
         DrawingError: as `from_stroke3`; a row whose pen states are not one 1 and two 0.
     """
     where = fields.get("name") or "the drawing"
-    rows = _rows(array, 5, where)
+    rows = rows_of(array, 5, where)
     states = rows[:, 2:]
     wrong = np.flatnonzero(~(np.isin(states, (0, 1)).all(1) & (states.sum(1) == 1)))
     if len(wrong):
@@ -157,7 +169,7 @@ def iter_npz(
     """
     path = Path(path)
     skipped = Skipped() if skipped is None else skipped
-    for where, row in _npz_rows(path, split):
+    for _, where, row in npz_rows(path, split):
         with skipped.unless_raised(on_error):
             yield _drawing(row, where, on_short)
 
@@ -187,7 +199,12 @@ def write_npz(path: str | os.PathLike[str], splits: Mapping[str, Iterable[Sketch
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
 
 
-def _npz_rows(path: Path, split: str | None) -> Iterator[tuple[str, Any]]:
+def npz_rows(path: Path, split: str | None = None) -> Iterator[tuple[str, str, Any]]:
+    """Whatever a sketch-rnn file holds, row by row: split, place ("cat.npz train row 3"), row.
+
+    Raises:
+        DrawingError: as `iter_npz`, but for bad rows.
+    """
     with open_npz(path) as archive:
         there = [name for name in SPLITS if f"{name}.npy" in archive.namelist()]
         if not there or (split is not None and split not in there):
@@ -198,7 +215,7 @@ def _npz_rows(path: Path, split: str | None) -> Iterator[tuple[str, Any]]:
         for name in [split] if split else there:
             where = f"{path.name} {name}"
             rows = read_rows(archive, f"{name}.npy", where)
-            yield from ((f"{where} row {index}", row) for index, row in enumerate(rows))
+            yield from ((name, f"{where} row {index}", row) for index, row in enumerate(rows))
 
 
 def _drawing(row: Any, where: str, on_short: OnShort) -> Sketch:
@@ -207,7 +224,8 @@ def _drawing(row: Any, where: str, on_short: OnShort) -> Sketch:
     return from_stroke3(row, on_short=on_short, name=where)
 
 
-def _rows(array: ArrayLike, columns: int, where: str) -> np.ndarray:
+def rows_of(array: ArrayLike, columns: int, where: str) -> Num[np.ndarray, "rows columns"]:
+    """Anything as rows of numbers, or a `DrawingError` that says what it is."""
     try:
         rows = np.array(array, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
