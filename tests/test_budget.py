@@ -37,7 +37,7 @@ def test_other_things_are_not_understood(given):
         Budget.of(given)
 
 
-@pytest.mark.parametrize("method", ["shapley", "sla_integrated"])
+@pytest.mark.parametrize("method", ["shapley", "integrated_gradients", "smooth_grad"])
 def test_methods_that_cannot_stop_half_way_refuse_a_time(method):
     with pytest.raises(GameError, match=rf"{method} cannot stop half-way, .* not 20 s; kernel_sh"):
         explain(toy_game(tangled(3), 3), method, budget="20s")

@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 from sightline import METHODS, ClassScore, Explanation, Game, GameError, Points, Strokes, explain
+from sightline.game import NEED_NO_GRADIENT
+from sightline.parts import Noise
 from sightline.sketch.batch import SketchBatch
 from toys import (
     LABELS,
@@ -29,7 +31,19 @@ from toys import (
 SKETCH = scribble(1, 5)
 KINDS = {"strokes": stroke_net, "pictures": picture_net}
 NEEDS_POINTS = {"p_sla"}
-GRADIENTS = ("sla", "sla_integrated", "p_sla")
+ON_PICTURES = ("grad_cam", "grad_cam_pp", "x_grad_cam", "hires_cam", "full_grad", "ablation_cam")
+ON_TOKENS = ("attention", "attention_rollout")
+GRADIENTS = (
+    *("sla", "gradient_x_input", "smooth_grad", "integrated_gradients", "p_sla"),
+    *ON_PICTURES[:-1],
+)
+PLAYS = [
+    (method, kind)
+    for method in METHODS
+    for kind in KINDS
+    if method not in (ON_PICTURES if kind == "strokes" else ON_TOKENS)
+]
+"""What goes together; tests/test_methods_table.py holds that the others say why not."""
 
 
 def parts_for(method: str, model) -> Strokes | Points:
@@ -88,6 +102,32 @@ def test_a_row_with_presence_in_between_does_not_change_its_mates(kind):
     whole = coalitions(4)
     mixed = torch.cat([whole, torch.full((1, 5), 0.3)])
     torch.testing.assert_close(game(mixed)[:4], game(whole), atol=1e-12, rtol=0)
+
+
+def test_answers_are_the_first_of_the_highest_classes():
+    def function(there):
+        a, b = there.unbind(1)
+        return torch.stack([a * 0, a + b, 2 * b, 2 * a * b], 1)
+
+    game = Game(Toy(function, 2, labels=LABELS), Strokes(scribble(1, 2)), ClassScore("gamma"))
+    rows = torch.tensor([[0.0, 0], [1, 0], [0, 1], [1, 1], [0.5, 0.75]])
+    answers = game.answers(rows)
+    assert answers.tolist() == [0, 1, 2, 1, 2]
+    assert (answers.dtype, answers.device.type) == (torch.int64, "cpu")
+    assert game.evaluations == 2 + 5
+    assert game.classes == (2,)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_answers_are_those_of_the_drawing_that_is_left(kind):
+    model = KINDS[kind](use_order=False) if kind == "strokes" else KINDS[kind]()
+    game = Game(model, Strokes(SKETCH), ClassScore([2, 0]), batch=3)
+    rows = coalitions(7)
+    rows[:, 0] = 1  # never an empty drawing
+    left = [SKETCH.select(row.nonzero()[:, 0].tolist()) for row in rows]
+    assert game.answers(rows).tolist() == [model(batch_of(s)).argmax().item() for s in left]
+    assert game.classes == (2, 0)
+    assert game.answers(torch.ones(1, 5)).tolist() == [int(model(batch_of(SKETCH)).argmax())]
 
 
 def test_an_absent_point_is_left_out_of_its_line():
@@ -231,10 +271,11 @@ class Answers(nn.Module):
     def __init__(self, answer) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(4))
+        self.eye = nn.Identity()  # a layer whose map can be looked at
         self.answer = answer
 
     def forward(self, pictures):
-        return self.answer(pictures.flatten(1).mean(1, keepdim=True) * self.weight)
+        return self.answer(self.eye(pictures).flatten(1).mean(1, keepdim=True) * self.weight)
 
 
 @pytest.mark.parametrize(
@@ -268,6 +309,8 @@ def test_an_answer_that_goes_bad_later_is_noticed():
         game(coalitions(3))
     with pytest.raises(GameError, match="NaN or infinity"):
         game.gradient(coalitions(3))
+    with pytest.raises(GameError, match="NaN or infinity"):
+        game.answers(coalitions(3))
 
 
 @pytest.mark.parametrize(
@@ -290,6 +333,8 @@ def test_wrong_presence_is_described(presence, message):
         game(presence)
     with unchecked(), pytest.raises(GameError, match=message):
         game.gradient(presence)
+    with unchecked(), pytest.raises(GameError, match=message):
+        game.answers(presence)
     assert game.evaluations == 2
 
 
@@ -305,7 +350,7 @@ def test_points_come_and_go_whole():
     count = len(SKETCH.points)
     with pytest.raises(GameError, match="points come and go whole: presence must be 0 or 1"):
         game(torch.full((1, count), 0.5))
-    with pytest.raises(GameError, match=r"come and go whole, so .* use occlusion, .* or p_sla"):
+    with pytest.raises(GameError, match=r"come and go whole, so .*; use p_sla .*, or shapley, k"):
         game.gradient(torch.ones(1, count))
 
 
@@ -347,15 +392,24 @@ class Reader:
 def test_a_model_that_only_reads_drawings_can_be_asked_about_points():
     game = Game(Reader(), Points(SKETCH))
     assert game.value.item() == len(SKETCH.points)
-    with pytest.raises(GameError, match=r"Reader cannot be asked about strokes: .*RasterModel"):
-        Game(Reader(), Strokes(SKETCH))
+
+
+def test_a_model_that_only_reads_drawings_is_shown_each_set_of_strokes():
+    game = Game(Reader(), Strokes(SKETCH), batch=3)
+    lengths = torch.tensor([len(stroke) for stroke in SKETCH.strokes], dtype=torch.float64)
+    rows = coalitions(7)
+    assert (game.value.item(), game.base.item()) == (len(SKETCH.points), 0)
+    assert game(rows)[:, 0].tolist() == (rows.double() @ lengths).tolist()
+    assert explain(game, "shapley").scores.round(9).tolist() == [lengths.tolist()]
+    message = r"strokes come and go whole, so there is no gradient by presence; use shapley, kernel"
+    with pytest.raises(GameError, match=message):
+        game.gradient(torch.ones(1, 5))
 
 
 # --- gradients wherever the caller stands ---------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "kind"), PLAYS)
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_methods_work_inside_no_grad_and_inference_mode(mode, method, kind):
     model = KINDS[kind]()
@@ -365,8 +419,7 @@ def test_methods_work_inside_no_grad_and_inference_mode(mode, method, kind):
     np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "kind"), PLAYS)
 def test_a_game_made_inside_inference_mode_serves_outside(method, kind):
     model = KINDS[kind]()
     with torch.inference_mode():
@@ -375,8 +428,7 @@ def test_a_game_made_inside_inference_mode_serves_outside(method, kind):
     np.testing.assert_array_equal(explain(game, method, budget=32).scores, expected.scores)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "kind"), PLAYS)
 def test_a_model_loaded_inside_inference_mode_is_explained_or_refused_clearly(method, kind):
     with torch.inference_mode():
         model = KINDS[kind]()
@@ -391,13 +443,13 @@ def test_a_model_loaded_inside_inference_mode_is_explained_or_refused_clearly(me
     assert all(weight.requires_grad for weight in model.parameters())
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "kind"), [p for p in PLAYS if p[0] != "grad_cam_pp"])
 @pytest.mark.parametrize(
     ("dtype", "close"),
     [(torch.float64, 1e-3), (torch.bfloat16, 0.15), (torch.float16, 0.03)],
 )
 def test_models_of_other_precision_give_nearly_the_same(dtype, close, method, kind):
+    """But for Grad-CAM++, whose coefficients have poles where features are negative, as here."""
     expected = played(method, KINDS[kind]()).scores
     found = played(method, KINDS[kind]().to(dtype)).scores
     assert found.dtype == np.float64
@@ -415,14 +467,14 @@ def test_answers_of_half_precision_are_read_in_single(dtype):
     torch.testing.assert_close(game.value, logits[0].float().softmax(0).double(), atol=1e-7, rtol=0)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [method for method, kind in PLAYS if kind == "pictures"])
 @pytest.mark.parametrize(
     "cut", [torch.Tensor.detach, lambda y: torch.from_numpy(y.detach().numpy())]
 )
 def test_an_answer_without_gradient_is_named_and_the_way_out(cut, method):
     model = behind(Answers(cut))
     if method in GRADIENTS:
-        with pytest.raises(GameError, match=r"carries no gradient .*: shapley, kernel_shap, occl"):
+        with pytest.raises(GameError, match=r"carries no gradient .*: shapley, kernel_shap, lime"):
             played(method, model)
     else:
         assert played(method, model).scores.shape == (1, 5)
@@ -432,6 +484,59 @@ def test_an_answer_that_ignores_the_drawing_carries_no_gradient_either():
     constant = behind(Answers(lambda y: torch.ones_like(y) * torch.ones(4, requires_grad=True)))
     with pytest.raises(GameError, match="carries no gradient"):
         played("sla", constant)
+
+
+def test_the_methods_named_as_the_way_out_are_those_that_ask_for_values_alone():
+    """A model that is a function and nothing more, without a gradient, shows which they are."""
+
+    def works(method):
+        game = toy_game(lambda there: additive([1.0, 2.0])(there.detach()), 2)
+        try:
+            return explain(game, method).scores.shape == (1, 2)
+        except GameError:
+            return False
+
+    named = NEED_NO_GRADIENT.split(", ")
+    assert {m for m in METHODS if works(m)} == {*named, "random"}
+
+
+# --- noise ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_row_of_noise_is_that_of_its_seed(kind):
+    """Not of its place, its mates or the batch."""
+    model = KINDS[kind]().double()
+    ones, seeds = torch.ones(5, 5), torch.tensor([3, 1, 4, 1, 5])
+    together = Game(model, Strokes(SKETCH), ClassScore(0)).gradient(ones, noise=Noise(0.2, seeds))
+    for row, seed in enumerate(seeds):
+        game = Game(model, Strokes(SKETCH), ClassScore(0), batch=2)
+        alone = game.gradient(torch.ones(1, 5), noise=Noise(0.2, seed[None]))
+        torch.testing.assert_close(alone[0], together[row], atol=1e-12, rtol=0)
+    assert (together[0] - together[1]).abs().max() > 1e-4
+
+
+def test_memory_that_runs_out_does_not_change_the_noise():
+    rows, noise = torch.ones(9, 5), Noise(0.1, torch.arange(9))
+    expected = Game(picture_net(), Strokes(SKETCH)).gradient(rows, noise=noise)
+    model = picture_net()
+    game = Game(model, Strokes(SKETCH))
+    see = model.module.forward
+
+    def cramped_see(pictures):
+        if len(pictures) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return see(pictures)
+
+    model.module.forward = cramped_see
+    torch.testing.assert_close(game.gradient(rows, noise=noise), expected, atol=1e-6, rtol=1e-5)
+    assert game.rows_at_once == 2
+
+
+def test_noise_has_a_seed_for_each_row():
+    game = Game(stroke_net(), Strokes(SKETCH))
+    with pytest.raises(GameError, match="noise has 2 seeds for 3 rows"):
+        game.gradient(torch.ones(3, 5), noise=Noise(0.1, torch.arange(2)))
 
 
 # --- the model is left as it came -----------------------------------------------------------------
@@ -472,6 +577,10 @@ class RestlessStrokes(Restless):
 
     def classify(self, tokens, *, presence=None, location=None):
         return self._after(self.inner.classify(tokens, presence=presence, location=location))
+
+    def attention(self, tokens):
+        self._after(torch.zeros(1, 4))
+        return self.inner.attention(tokens)
 
 
 class RestlessPictures(Restless):
@@ -549,8 +658,7 @@ def assert_untouched(before: dict[str, object], model: nn.Module) -> None:
     assert [key for key in before if before[key] != after[key]] == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "kind"), PLAYS)
 def test_the_model_is_left_as_it_came(method, kind):
     model = restless(kind)
     before = state_of(model)
@@ -559,8 +667,7 @@ def test_the_model_is_left_as_it_came(method, kind):
     assert_untouched(before, model)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "kind"), PLAYS)
 def test_the_model_is_left_as_it_came_after_a_failure(method, kind):
     model = restless(kind)
     game = Game(model, parts_for(method, model), ClassScore("beta"), batch=3)

@@ -25,6 +25,7 @@ def test_labels_become_columns_in_the_order_asked(asked, names):
     bound = ClassScore(asked).bind(LABELS, LOGITS)
     assert bound.names == names
     columns = [LABELS.index(name) for name in names]
+    assert bound.classes == tuple(columns)
     assert torch.equal(bound.read(LOGITS), LOGITS[:, columns])
 
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from sightline.carry import carry
 from sightline.errors import GameError, SightlineError
-from sightline.parts import Parts, Points, Strokes
+from sightline.parts import GridCells, Parts, Points, Strokes
 from sightline.sketch.files import replace_file
 from sightline.sketch.sketch import Sketch
 
@@ -122,22 +123,37 @@ class Explanation:
     def on(self, parts: Parts) -> Explanation:
         """The same explanation on other parts of the same drawing.
 
-        Points to strokes adds up; strokes to points shares each score equally among the stroke's
-        points. The sum of the scores stays.
+        Scores add up, and their sum stays. Points to strokes: the points' sum. Strokes to points:
+        equally. Strokes to grid cells: as each stroke's ink lies. Grid cells to strokes: each
+        cell's score is shared as the strokes' ink in it; what lies in cells without ink is lost,
+        and a note says how much. Points and grid cells go by way of the strokes. Grid to grid:
+        bilinear to more cells, by overlap to fewer.
+
+        How cells go to strokes was measured: Grad-CAM shared so agrees better with the strokes'
+        exact Shapley values (rank correlation 0.508 on 400 drawings) than its bilinear map read
+        under each stroke's ink, the rule of SLA (0.475); see docs/methods.md.
 
         Raises:
             GameError: parts of a drawing with other strokes or points.
         """
-        spread = _membership(parts.sketch, self.parts.sketch)  # [strokes, points]
-        if type(parts) is type(self.parts):
+        scores = carry(self.scores, self.parts, parts)
+        if _size(parts) == _size(self.parts):
             return self
-        if isinstance(parts, Strokes):
-            scores = self.scores @ spread.T
-        else:
-            scores = self.scores @ (spread / spread.sum(1, keepdims=True))
-        note = f"carried from {self.parts.kind} to {parts.kind}"
-        made = replace(self.made, notes=(*self.made.notes, note))
+        notes = [f"carried from {_size(self.parts)} to {_size(parts)}"]
+        lost = self.scores.sum(1) - scores.sum(1)
+        if isinstance(self.parts, GridCells) and np.abs(lost).max() > self._rounding:
+            most = int(np.abs(lost).argmax())
+            notes.append(
+                f"cells without ink hold {lost[most]:.3g} {self.unit} ({self.targets[most]}), "
+                "which nothing gets"
+            )
+        made = replace(self.made, notes=(*self.made.notes, *notes))
         return replace(self, scores=scores, parts=parts, errors=None, made=made)
+
+    @property
+    def _rounding(self) -> float:
+        """What sums of scores may differ by, and be the same."""
+        return 1e-9 * float(np.abs(self.scores).sum(1).max())
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one safetensors file: the arrays, and a JSON manifest in its header."""
@@ -149,7 +165,7 @@ class Explanation:
             arrays["errors"] = self.errors
         arrays["points"] = sketch.points
         arrays["stroke_lengths"] = np.array([len(s) for s in sketch.strokes])
-        manifest = {
+        manifest: dict[str, Any] = {
             "format": FORMAT,
             "parts": self.parts.kind,
             "targets": list(self.targets),
@@ -157,6 +173,8 @@ class Explanation:
             "sketch": {"label": sketch.label, "name": sketch.name, "parts": sketch.parts},
             "made": asdict(self.made),
         }
+        if isinstance(self.parts, GridCells):
+            manifest["grid"] = [self.parts.rows, self.parts.columns]
         arrays = {k: np.ascontiguousarray(v) for k, v in arrays.items()}
         data = save(arrays, {"manifest": json.dumps(manifest)})
         with replace_file(path) as stream:
@@ -199,7 +217,7 @@ class Explanation:
         made = manifest["made"] | {"notes": tuple(manifest["made"]["notes"])}
         return cls(
             scores=arrays["scores"],
-            parts=_PARTS[manifest["parts"]](sketch),
+            parts=_parts(manifest, sketch),
             targets=tuple(manifest["targets"]),
             unit=manifest["unit"],
             value=arrays["value"],
@@ -223,15 +241,16 @@ class Explanation:
         return as_svg(self)
 
 
-_PARTS: dict[str, type[Strokes] | type[Points]] = {"strokes": Strokes, "points": Points}
+def _parts(manifest: dict[str, Any], sketch: Sketch) -> Parts:
+    kinds: dict[str, type[Strokes] | type[Points]] = {"strokes": Strokes, "points": Points}
+    if manifest["parts"] == GridCells.kind:
+        rows, columns = manifest["grid"]
+        return GridCells(sketch, int(rows), int(columns))
+    return kinds[manifest["parts"]](sketch)
 
 
-def _membership(a: Sketch, b: Sketch) -> Float[np.ndarray, "strokes points"]:
-    lengths = [len(s) for s in a.strokes]
-    if lengths != [len(s) for s in b.strokes]:
-        raise GameError(
-            "these parts are of another drawing: its strokes have "
-            f"{lengths} points, the explained one's {[len(s) for s in b.strokes]}"
-        )
-    owner = np.repeat(np.arange(len(lengths)), lengths)
-    return (owner == np.arange(len(lengths))[:, None]).astype(float)
+def _size(parts: Parts) -> str:
+    """What kind of parts, and of a grid how many."""
+    if isinstance(parts, GridCells):
+        return f"{parts.rows} x {parts.columns} {parts.kind}"
+    return parts.kind

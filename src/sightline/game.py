@@ -5,22 +5,25 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sightline.budget import Budget
 from sightline.errors import GameError, SightlineError, first_line
+from sightline.memory import MOST_REMEMBERED, Remembered
 from sightline.models.as_found import as_found
 from sightline.models.door import as_model
 from sightline.models.place import place
-from sightline.parts import Bound, BoundPoints, Parts
+from sightline.parts import Bound, BoundPoints, Noise, Parts
 from sightline.sketch.raster import Rasteriser
 from sightline.targets import ClassScore
 
 LARGEST_BATCH = 512
+NEED_NO_GRADIENT = "shapley, kernel_shap, lime, rise, anchors, occlusion"
 
 
 class Game:
@@ -36,6 +39,8 @@ class Game:
         parts: what comes and goes.
         targets: what is asked; the predicted class by default.
         batch: largest number of rows for one forward pass; halved when memory runs out.
+        remember: keep the answers to whole coalitions, so that each is computed once however
+            many methods ask; an evaluation is counted all the same.
 
     Raises:
         GameError: the three do not fit together; the message names mistake and cure.
@@ -57,6 +62,7 @@ class Game:
         targets: ClassScore | None = None,
         *,
         batch: int = LARGEST_BATCH,
+        remember: bool = False,
     ) -> None:
         if batch < 1:
             raise GameError(f"batch is {batch}; it must be at least 1")
@@ -66,7 +72,9 @@ class Game:
         self.batch = batch
         self.rows_at_once = batch
         with as_found(self.model):
-            self._bound: Bound = parts.bind(self.model)
+            bound = parts.bind(self.model)
+            can = remember and len(parts) <= MOST_REMEMBERED
+            self._bound: Bound = Remembered(bound) if can else bound
             both = torch.tensor([[1.0], [0.0]]).expand(2, len(parts)).to(*place(self.model))
             output = _checked(self._first_play(both), rows=2)
         self._targets = (targets or ClassScore()).bind(tuple(self.model.labels), output)
@@ -78,6 +86,11 @@ class Game:
     def targets(self) -> tuple[str, ...]:
         """Names of the targets, in the order of the values."""
         return self._targets.names
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """Index of each target's class, as `answers` counts them."""
+        return self._targets.classes
 
     @property
     def unit(self) -> str:
@@ -103,34 +116,57 @@ class Game:
         with as_found(self.model):
             return self._in_pieces(presence, self._values)
 
+    def answers(self, presence: Float[Tensor, "rows parts"]) -> Int[Tensor, " rows"]:
+        """Index of the class that the model gives each coalition: the first of the highest.
+
+        Each row counts as one evaluation.
+        """
+        self._check_presence(presence)
+
+        def first(rows: Tensor) -> Tensor:
+            return _checked(self._play(rows), rows=len(rows)).argmax(1)
+
+        with as_found(self.model):
+            return self._in_pieces(presence, first).long()
+
     def gradient(
-        self, presence: Float[Tensor, "rows parts"], *, straight_through: bool = False
+        self,
+        presence: Float[Tensor, "rows parts"],
+        *,
+        straight_through: bool = False,
+        noise: Noise | None = None,
     ) -> Float[Tensor, "rows targets parts"]:
         """Derivative of each target by the presence of each part, float64 on the CPU.
 
         Args:
             presence: where to differentiate.
             straight_through: where ink saturates, let the gradient pass (SLA's convention).
+            noise: on what the network reads, with a seed for each row.
 
         Raises:
             GameError: these parts come and go whole, or the model's answer carries no gradient.
         """
         if not self._bound.partial:
+            move = isinstance(self._bound, BoundPoints) and isinstance(self.model, nn.Module)
             raise GameError(
-                f"{self.parts.kind} come and go whole, so there is no gradient by presence; "
-                "use occlusion, kernel_shap, or p_sla (the gradient by coordinates)"
+                f"{self.parts.kind} come and go whole, so there is no gradient by presence; use "
+                + ("p_sla (the gradient by coordinates), or " if move else "")
+                + NEED_NO_GRADIENT
             )
         self._check_presence(presence)
+        if noise is not None and len(noise.seeds) != len(presence):
+            raise GameError(f"noise has {len(noise.seeds)} seeds for {len(presence)} rows")
 
-        def slopes(rows: Tensor) -> Tensor:
+        def slopes(rows: Tensor, seeds: Tensor | None = None) -> Tensor:
+            drawn = None if noise is None or seeds is None else replace(noise, seeds=seeds)
             with torch.enable_grad():
                 rows = rows.clone().requires_grad_()
-                output = self._bound(rows, straight_through=straight_through)
+                output = self._bound(rows, straight_through=straight_through, noise=drawn)
                 return _jacobian(self._targets.read(_checked(output, rows=len(rows))), rows)
 
-        self._check_differentiable()
+        self.check_differentiable()
         with as_found(self.model):
-            return self._in_pieces(presence, slopes)
+            return self._in_pieces(presence, slopes, *([] if noise is None else [noise.seeds]))
 
     def coordinate_gradient(
         self, *, rasteriser: Rasteriser | None = None
@@ -144,9 +180,9 @@ class Game:
         if not isinstance(bound, BoundPoints):
             raise GameError(
                 f"a gradient by coordinates needs points, not {self.parts.kind}: "
-                "use sl.Points(model.prepare(sketch))"
+                f"use sl.Points(model.prepare(sketch)); or {NEED_NO_GRADIENT}"
             )
-        self._check_differentiable()
+        self.check_differentiable()
         with as_found(self.model), torch.enable_grad():
             points = bound.points.clone().requires_grad_()
             output = _checked(bound.moved(points, rasteriser=rasteriser), rows=1)
@@ -155,12 +191,36 @@ class Game:
             slopes = [_slope(v, points) for v in values[0]]
         return torch.stack(slopes).double().cpu()
 
-    def _check_differentiable(self) -> None:
+    def inside(
+        self, rows: Float[Tensor, "rows width"], play: Callable[[Tensor], Tensor]
+    ) -> Float[Tensor, "rows ..."]:
+        """``play`` of many rows, for methods that look inside the model.
+
+        Batched, counted and cleaned up as a call of the game is.
+        """
+        with as_found(self.model):
+            return self._in_pieces(rows, play)
+
+    def read(self, output: object, *, rows: int) -> Float[Tensor, "rows targets"]:
+        """The targets in what the model answered, checked; gradients stay."""
+        return self._targets.read(_checked(output, rows=rows))
+
+    @property
+    def bound(self) -> Bound:
+        """The parts as this model sees them."""
+        return self._bound
+
+    def check_differentiable(self) -> None:
+        """Refuse a model whose weights torch will not differentiate by.
+
+        Raises:
+            GameError: it was loaded under torch.inference_mode.
+        """
         weights = self.model.parameters() if isinstance(self.model, nn.Module) else ()
         if any(weight.is_inference() for weight in weights):
             raise GameError(
                 "the model was loaded under torch.inference_mode, so nothing can be "
-                "differentiated; load it outside, or use shapley, kernel_shap, occlusion"
+                f"differentiated; load it outside, or use {NEED_NO_GRADIENT}"
             )
 
     def _values(self, rows: Tensor) -> Tensor:
@@ -184,13 +244,18 @@ class Game:
                 f"that all its weights are on one device ({device} here) and of one type ({dtype})"
             ) from error
 
-    def _in_pieces(self, presence: Tensor, play: Callable[[Tensor], Tensor]) -> Tensor:
+    def _in_pieces(
+        self, presence: Tensor, play: Callable[..., Tensor], *alongside: Tensor
+    ) -> Tensor:
+        """What ``play`` makes of the rows, and of what goes ``alongside``, a row each."""
         presence = presence.detach().to(*place(self.model))
         pieces, start = [], 0
         while start < len(presence):
-            rows = presence[start : start + self.rows_at_once]
+            here = slice(start, start + self.rows_at_once)
+            rows = presence[here]
             try:
-                pieces.append(play(rows).detach().double().cpu())
+                played = play(rows, *(a[here] for a in alongside))
+                pieces.append(played.detach().double().cpu())
             except RuntimeError as error:
                 if not _out_of_memory(error) or len(rows) == 1:
                     raise
@@ -244,8 +309,8 @@ class Meter:
 def _check_parts_and_targets(parts: object, targets: object) -> None:
     if not isinstance(parts, Parts):
         raise GameError(
-            f"a {type(parts).__name__} is no set of parts: give sl.Strokes(sketch) or "
-            "sl.Points(sketch)"
+            f"a {type(parts).__name__} is no set of parts: give sl.Strokes(sketch), "
+            "sl.Points(sketch) or sl.GridCells(sketch, rows, columns)"
         )
     if targets is not None and not isinstance(targets, ClassScore):
         raise GameError(f"{targets!r} is no target: give sl.ClassScore({targets!r})")
@@ -286,7 +351,7 @@ def _slope(values: Tensor, by: Tensor) -> Tensor:
             return slope
     raise GameError(
         "the model's answer carries no gradient (it detaches, converts to numpy, or runs under "
-        "no_grad inside); use a method that needs none: shapley, kernel_shap, occlusion"
+        f"no_grad inside); use a method that needs none: {NEED_NO_GRADIENT}"
     )
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from sightline.errors import SightlineError
-from sightline.parts import Strokes
+from sightline.parts import GridCells, Strokes
+from sightline.sketch.sketch import NORMAL_SIDE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,6 +73,9 @@ def draw_scores(axes: Axes, why: Explanation, target: int, limit: float) -> None
             stroke = sketch.strokes[index]
             axes.plot(*stroke.T, color=colours[index], lw=1.6 + 2.4 * abs(scores[index]), **_ROUND)
         _number_strokes(axes, sketch.strokes, why.ranking(target))
+    elif isinstance(why.parts, GridCells):
+        _draw_cells(axes, why.parts, colours)
+        return
     else:
         draw_sketch(axes, sketch.strokes, colour="#CFCFCF")
         x, y = sketch.points.T
@@ -127,6 +131,17 @@ _ROUND: dict[str, Any] = {"solid_capstyle": "round", "solid_joinstyle": "round"}
 _ERROR_BAR: dict[str, Any] = {"ecolor": "#555555", "elinewidth": 1, "capsize": 2}
 _PLAIN: dict[str, Any] = {"parse_math": False}
 """For the user's own words: a label may hold dollar signs."""
+
+
+def _draw_cells(axes: Axes, cells: GridCells, colours: Float[np.ndarray, "cells 4"]) -> None:
+    """The model's canvas in the colours of its cells, the drawing over it."""
+    lo, hi = cells.sketch.box[:2], cells.sketch.box[2:]
+    half = float((hi - lo).max()) / NORMAL_SIDE  # of the canvas [-1, 1], in the drawing's units
+    (left, top), (right, bottom) = (lo + hi) / 2 - half, (lo + hi) / 2 + half
+    picture = colours.reshape(cells.rows, cells.columns, 4)
+    axes.imshow(picture, extent=(left, right, bottom, top), interpolation="nearest")
+    draw_sketch(axes, cells.sketch.strokes)
+    frame(axes, np.array([(left, top), (right, bottom)]))
 
 
 def _number_strokes(axes: Axes, strokes: Sequence[np.ndarray], ranking: list[int]) -> None:

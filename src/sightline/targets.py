@@ -17,11 +17,15 @@ SCALES: tuple[Scale, ...] = ("logit", "log-probability", "probability")
 
 @dataclass(frozen=True)
 class BoundTargets:
-    """Targets resolved against a model's output: their names, their unit, how to read them."""
+    """Targets resolved against a model's output: their names, their unit, how to read them.
+
+    ``classes`` are the columns of the model's output that they ask about.
+    """
 
     names: tuple[str, ...]
     unit: str
     read: Callable[[Float[Tensor, "batch classes"]], Float[Tensor, "batch targets"]]
+    classes: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,9 @@ class ClassScore:
         labels = self._listed(predicted=int(output[0].argmax()))
         indices = [self._index(label, known, classes) for label in labels]
         names = tuple(known[i] if known else str(i) for i in indices)
-        return BoundTargets(names, self.scale, lambda answer: self._read(answer)[:, indices])
+        return BoundTargets(
+            names, self.scale, lambda answer: self._read(answer)[:, indices], tuple(indices)
+        )
 
     def _listed(self, *, predicted: int) -> Sequence[str | int]:
         if self.labels is None:

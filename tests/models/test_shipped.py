@@ -11,7 +11,7 @@ import pytest
 import sightline as sl
 from sightline.models.load import SHIPPED
 from sightline.training.evaluate import evaluate
-from sightline.training.loop import Labelled
+from sightline.training.examples import Labelled
 
 MOST_BYTES = {"sketchxainet-tiny": 12e6, "sketch-cnn": 2e6}
 

@@ -8,25 +8,52 @@ from typing import Any
 from sightline.errors import GameError, unknown_name
 from sightline.explanation import Explanation
 from sightline.game import Game
-from sightline.methods.gradient import p_sla, sla, sla_integrated
+from sightline.methods.anchors import anchors
+from sightline.methods.attention import attention, attention_rollout
+from sightline.methods.cam import ablation_cam, grad_cam, grad_cam_pp, hires_cam, x_grad_cam
+from sightline.methods.full_grad import full_grad
+from sightline.methods.gradient import (
+    gradient_x_input,
+    integrated_gradients,
+    p_sla,
+    sla,
+    smooth_grad,
+)
+from sightline.methods.lime import lime
 from sightline.methods.occlusion import occlusion, random
+from sightline.methods.rise import rise
 from sightline.methods.shapley import kernel_shap, shapley
 
 METHODS: dict[str, Callable[..., Explanation]] = {
     "shapley": shapley,
     "kernel_shap": kernel_shap,
+    "lime": lime,
+    "rise": rise,
+    "anchors": anchors,
     "sla": sla,
-    "sla_integrated": sla_integrated,
+    "gradient_x_input": gradient_x_input,
+    "smooth_grad": smooth_grad,
+    "integrated_gradients": integrated_gradients,
     "p_sla": p_sla,
+    "grad_cam": grad_cam,
+    "grad_cam_pp": grad_cam_pp,
+    "x_grad_cam": x_grad_cam,
+    "hires_cam": hires_cam,
+    "ablation_cam": ablation_cam,
+    "full_grad": full_grad,
+    "attention": attention,
+    "attention_rollout": attention_rollout,
     "occlusion": occlusion,
     "random": random,
 }
 """Every method by its name; tests and the command line draw from here."""
 
-SAMPLED = frozenset({"kernel_shap", "random"})
+SAMPLED = frozenset({"kernel_shap", "lime", "rise", "anchors", "smooth_grad", "random"})
 """Methods that take a seed."""
 
-BUDGETED = frozenset({"shapley", "kernel_shap", "sla_integrated"})
+BUDGETED = frozenset(
+    {"shapley", "kernel_shap", "lime", "rise", "anchors", "smooth_grad", "integrated_gradients"}
+)
 """Methods that take a budget."""
 
 
@@ -52,12 +79,25 @@ __all__ = [
     "BUDGETED",
     "METHODS",
     "SAMPLED",
+    "ablation_cam",
+    "anchors",
+    "attention",
+    "attention_rollout",
     "explain",
+    "full_grad",
+    "grad_cam",
+    "grad_cam_pp",
+    "gradient_x_input",
+    "hires_cam",
+    "integrated_gradients",
     "kernel_shap",
+    "lime",
     "occlusion",
     "p_sla",
     "random",
+    "rise",
     "shapley",
     "sla",
-    "sla_integrated",
+    "smooth_grad",
+    "x_grad_cam",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from sightline.explanation import Explanation, Provenance
 from sightline.game import Game, Meter
+from sightline.parts import Parts
 
 
 def record(
@@ -22,15 +24,17 @@ def record(
     errors: Tensor | None = None,
     notes: tuple[str, ...] = (),
     unit: str | None = None,
+    parts: Parts | None = None,
 ) -> Explanation:
     """Put scores ``[targets, parts]`` of a game together with how they were made.
 
-    ``unit`` is that of the scores where it is not the game's own.
+    ``unit`` and ``parts`` are those of the scores where they are not the game's own; from other
+    parts the scores are carried to the game's.
     """
     seconds = round(meter.seconds, 6)  # before the weights are hashed, which no method is charged
-    return Explanation(
+    why = Explanation(
         scores=_array(scores),
-        parts=game.parts,
+        parts=game.parts if parts is None else parts,
         targets=game.targets,
         unit=unit or game.unit,
         value=_array(game.value),
@@ -48,6 +52,7 @@ def record(
             notes=notes,
         ),
     )
+    return why if parts is None else replace(why.on(game.parts), parts=game.parts)
 
 
 def _array(values: Tensor) -> np.ndarray:

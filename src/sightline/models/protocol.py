@@ -46,6 +46,24 @@ class StrokeModel(SketchModel, Protocol):
 
 
 @runtime_checkable
+class EmbeddingModel(StrokeModel, Protocol):
+    """Shows what its encoder reads."""
+
+    def embedded(self, tokens: StrokeTokens) -> Float[Tensor, "strokes hidden"]:
+        """Each stroke's shape, location and order, summed."""
+
+
+@runtime_checkable
+class AttentiveModel(StrokeModel, Protocol):
+    """Shows where its tokens attend."""
+
+    def attention(
+        self, tokens: StrokeTokens
+    ) -> list[Float[Tensor, "sketches heads longest longest"]]:
+        """A layer an entry; rows ask, columns are asked; token 0 is the class token."""
+
+
+@runtime_checkable
 class PictureModel(SketchModel, Protocol):
     """Reads drawings through a rasteriser."""
 

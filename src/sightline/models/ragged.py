@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sightline.models.dense import Dense
+from sightline.models.dense import Dense, dense
+from sightline.models.dropout import Dropout
 
 
 class EncoderLayer(nn.Module):
@@ -25,37 +26,61 @@ class EncoderLayer(nn.Module):
         self.norm_mlp = nn.LayerNorm(hidden, eps=1e-12)
         self.up = Dense(hidden, mlp)
         self.down = Dense(mlp, hidden)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self, flat: Float[Tensor, "tokens hidden"], ragged: Ragged, weight: Tensor | None
     ) -> Float[Tensor, "tokens hidden"]:
         """One layer. ``weight`` [sketches, longest] scales keys' shares, 1 for a whole token."""
+        return self.step(flat, ragged, weight)[0]
+
+    def step(
+        self, flat: Float[Tensor, "tokens hidden"], ragged: Ragged, weight: Tensor | None
+    ) -> tuple[Float[Tensor, "tokens hidden"], Float[Tensor, "sketches heads longest longest"]]:
+        """One layer, and what each token (row) took from each (column): rows sum to 1."""
         qkv = ragged.pad(self.qkv(self.norm_attention(flat)))
-        # [sketches, longest, 3 * hidden] -> 3 x [sketches, heads, longest, head width]
-        q, k, v = qkv.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        mixed = _attend(q, k, v, ragged.mask, weight)
-        mixed = ragged.unpad(mixed.transpose(1, 2).flatten(2))
+        q, k, v = self._by_head(qkv, 3)
+        shares = _shares(q, k, ragged.mask, weight)
+        mixed = ragged.unpad((shares @ v).transpose(1, 2).flatten(2))
+        return self._after_attention(flat, mixed), shares
+
+    def first_tokens(
+        self, flat: Float[Tensor, "tokens hidden"], ragged: Ragged, weight: Tensor | None
+    ) -> Float[Tensor, "sketches hidden"]:
+        """What the layer makes of each sketch's first token: all that is read of the last layer."""
+        normed, hidden = self.norm_attention(flat), flat.shape[1]
+        ask, give = self.qkv.weight.split([hidden, 2 * hidden])
+        ask_bias, give_bias = self.qkv.bias.split([hidden, 2 * hidden])
+        (q,) = self._by_head(dense(normed[ragged.starts], ask, ask_bias)[:, None], 1)
+        k, v = self._by_head(ragged.pad(dense(normed, give, give_bias)), 2)
+        mixed = _shares(q, k, ragged.mask, weight) @ v  # [sketches, heads, 1, head width]
+        return self._after_attention(flat[ragged.starts], mixed.flatten(1))
+
+    def _by_head(self, block: Float[Tensor, "sketches longest width"], count: int) -> Tensor:
+        """[sketches, longest, count * hidden] -> [count, sketches, heads, longest, head width]."""
+        return block.unflatten(2, (count, self.heads, -1)).permute(2, 0, 3, 1, 4)
+
+    def _after_attention(self, flat: Tensor, mixed: Tensor) -> Float[Tensor, "tokens hidden"]:
         flat = flat + self.dropout(self.out(mixed))
         return flat + self.dropout(self.down(F.gelu(self.up(self.norm_mlp(flat)))))
 
 
-def _attend(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, weight: Tensor | None
-) -> Float[Tensor, "sketches heads longest width"]:
+def _shares(
+    q: Tensor, k: Tensor, mask: Tensor | None, weight: Tensor | None
+) -> Float[Tensor, "sketches heads asking longest"]:
     # Written out: for a handful of strokes this beats the fused kernel on a CPU, both ways.
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
     if weight is None:
         if mask is not None:
             scores = scores.masked_fill(~mask[:, None, None, :], float("-inf"))
-        return scores.softmax(-1) @ v
+        return scores.softmax(-1)
     # Softmax with a weight on each key, in a form whose gradient exists at weight 0 as well. The
     # largest score among the keys that are there sets the scale; an absent one may lie above it.
     weight = (weight if mask is None else weight * mask)[:, None, None, :].to(scores.dtype)
     top = scores.detach().masked_fill(weight <= 0, float("-inf")).amax(-1, keepdim=True)
     largest = math.log(torch.finfo(scores.dtype).max) / 2
     share = (scores - top).clamp(max=largest).exp() * weight
-    return (share / share.sum(-1, keepdim=True)) @ v
+    return share / share.sum(-1, keepdim=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,4 +132,5 @@ class Ragged:
     def unpad(self, block: Tensor) -> Float[Tensor, "tokens width"]:
         """[sketches, longest, width] -> [tokens, width]."""
         flat = block.reshape(-1, block.shape[-1])
-        return flat if self.slot is None else flat[self.slot]
+        # index_select: its gradient is a quick index_add, that of flat[slot] a slow index_put
+        return flat if self.slot is None else flat.index_select(0, self.slot)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -165,16 +165,47 @@ class SketchXAINet(nn.Module):
                 the token moves to what the model sees in an empty slot).
             location: other first points than the drawn ones; every stroke moves rigidly.
         """
+        flat, ragged, weight = self._lay_out(tokens, presence, location)
+        *before, last = cast("list[EncoderLayer]", self.layers)
+        for layer in before:
+            flat = layer(flat, ragged, weight)
+        return self.head(self.norm(last.first_tokens(flat, ragged, weight)))
+
+    def embedded(self, tokens: StrokeTokens) -> Float[Tensor, "strokes hidden"]:
+        """What the encoder reads of each stroke: shape + location + order."""
+        return self._sum(tokens.shape, tokens.location, tokens.order)
+
+    def attention(
+        self, tokens: StrokeTokens
+    ) -> list[Float[Tensor, "sketches heads longest longest"]]:
+        """What each token takes from each other, a layer an entry.
+
+        Convention:
+            Rows ask, columns are asked; a row sums to 1. Token 0 is the class token, token 1 + i
+            the stroke drawn as number i of its sketch; where pads are attended, those of no
+            stroke are empty slots. Beyond the end of a sketch columns are 0 and rows mean nothing.
+        """
+        flat, ragged, weight = self._lay_out(tokens, None, None)
+        shares = []
+        for layer in cast("list[EncoderLayer]", self.layers):
+            flat, share = layer.step(flat, ragged, weight)
+            shares.append(share)
+        return shares
+
+    def _lay_out(
+        self, tokens: StrokeTokens, presence: Tensor | None, location: Tensor | None
+    ) -> tuple[Float[Tensor, "tokens hidden"], Ragged, Tensor | None]:
+        """Tokens as the encoder takes them, and the weights of keys where presence sets any."""
         location = tokens.location if location is None else location
         embedded = self._sum(tokens.shape, location, tokens.order)
         if self.config.padding != "none":
-            return self._classify_padded(embedded, tokens, presence)
+            return *self._lay_out_padded(embedded, tokens, presence), None
         ragged = Ragged.with_class_token(tokens.strokes_per_sketch)
         flat = ragged.interleave(self.class_token.to(embedded.dtype), self.dropout(embedded))
         weight = (
             None if presence is None else ragged.pad(ragged.interleave_ones(presence)).squeeze(2)
         )
-        return self._encode(flat, ragged, weight)
+        return flat, ragged, weight
 
     def _sum(
         self, shape: Tensor, location: Tensor, order: Int[Tensor, " strokes"]
@@ -187,9 +218,9 @@ class SketchXAINet(nn.Module):
         ]
         return torch.stack(terms).sum(0) if terms else torch.zeros_like(shape)
 
-    def _classify_padded(
+    def _lay_out_padded(
         self, embedded: Tensor, tokens: StrokeTokens, presence: Tensor | None
-    ) -> Tensor:
+    ) -> tuple[Tensor, Ragged]:
         count, slots = len(tokens.strokes_per_sketch), self.config.max_strokes
         pads = self._empty_slots(embedded)
         if presence is not None:
@@ -201,8 +232,7 @@ class SketchXAINet(nn.Module):
         )
         filled = pads.repeat(count, 1).index_copy(0, sketch * slots + tokens.order, embedded)
         ragged = Ragged.with_class_token(torch.full_like(tokens.strokes_per_sketch, slots))
-        flat = ragged.interleave(self.class_token.to(filled.dtype), self.dropout(filled))
-        return self._encode(flat, ragged, None)
+        return ragged.interleave(self.class_token.to(filled.dtype), self.dropout(filled)), ragged
 
     def _empty_slots(self, like: Tensor) -> Float[Tensor, "slots hidden"]:
         slots = torch.arange(self.config.max_strokes, device=like.device)
@@ -210,11 +240,6 @@ class SketchXAINet(nn.Module):
             return like.new_zeros(len(slots), like.shape[1])
         nothing = like.new_zeros(len(slots), like.shape[1])
         return self._sum(nothing, like.new_zeros(len(slots), 2), slots).to(like.dtype)
-
-    def _encode(self, flat: Tensor, ragged: Ragged, weight: Tensor | None) -> Tensor:
-        for layer in self.layers:
-            flat = layer(flat, ragged, weight)
-        return self.head(self.norm(flat[ragged.starts]))
 
 
 def sketchxainet(size: str, labels: tuple[str, ...], **settings: Any) -> SketchXAINet:

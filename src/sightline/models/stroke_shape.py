@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from sightline.errors import ModelError, unknown_name
-from sightline.models.dense import dense
+from sightline.models.bilstm import Clock, Layer, bilstm_layer
 from sightline.sketch.batch import SketchBatch
 
 
@@ -33,10 +33,10 @@ class StrokeShape(nn.Module):
         owner = batch.stroke_of_point
         time = torch.arange(len(owner), device=owner.device) - batch.stroke_offsets[owner]
         packed = (time * len(lengths) + rank[owner]).argsort()
-        data = stroke_steps(batch)[packed].to(self.rnn.weight_ih_l0.dtype)
+        data = stroke_steps(batch).index_select(0, packed).to(self.rnn.weight_ih_l0.dtype)
         running = torch.bincount(time).cpu()  # strokes still being drawn at each time
         if isinstance(self.rnn, nn.LSTM) and data.device.type == "cpu":
-            return summed_bilstm(self.rnn, data, running)[rank]
+            return summed_bilstm(self.rnn, data, running).index_select(0, rank)
         output, _ = self.rnn(PackedSequence(data, running))
         summed = output.data.new_zeros(len(lengths), output.data.shape[1])
         return summed.index_add(0, owner[packed], output.data)
@@ -48,55 +48,31 @@ def summed_bilstm(
     """Sum over time of a bidirectional LSTM's output, both directions in one loop.
 
     The same numbers as ``rnn`` on a packed sequence. On a CPU torch's own backward pass fills a
-    gradient of the whole input at every time step, which costs more than everything else here.
+    gradient of the whole input at every time step, which costs more than everything else here;
+    see `bilstm_layer`.
 
     Args:
         rnn: bidirectional, without dropout.
         data: time-major packed input, longest stroke first.
         running: strokes that are still running at each time.
     """
-    counts = running.tolist()
-    back = _reversed_in_time(running)
-    for layer in range(rnn.num_layers):
-        both = _lstm_layer(rnn, layer, data, back, counts)  # [2, points, hidden], one reversed
-        data = torch.cat([both[0], both[1][back]], 1)
-    owner = torch.cat([torch.arange(n) for n in counts])
-    return data.new_zeros(counts[0], data.shape[1]).index_add(0, owner, data)
+    clock, given = Clock.of(running), data.dtype
+    for index in range(rnn.num_layers):
+        data = bilstm_layer(data, _weights(rnn, index), clock)
+    owner = torch.cat([torch.arange(n) for n in clock.counts])
+    data = data.to(given)  # from autocast's half type, in which sums would lose
+    return data.new_zeros(clock.counts[0], data.shape[1]).index_add(0, owner, data)
 
 
-def _lstm_layer(
-    rnn: nn.LSTM, layer: int, data: Tensor, back: Tensor, counts: list[int]
-) -> Float[Tensor, "2 points hidden"]:
-    width = rnn.hidden_size
-
-    def weights(kind: str) -> Tensor:
-        """Of both directions [2, 4 * width, ...]; gates in the order in, forget, out, new."""
+def _weights(rnn: nn.LSTM, layer: int) -> Layer:
+    def both(kind: str) -> Tensor:
+        """Of both directions [2, 4 * width, ...]; torch has the gates in, forget, new, out."""
         ends = [getattr(rnn, f"{kind}_l{layer}{end}") for end in ("", "_reverse")]
         i, f, g, o = torch.stack(ends).chunk(4, 1)
-        return torch.cat([i, f, o, g], 1)
+        return torch.cat([o, i, f, g], 1)
 
-    bias = (weights("bias_ih") + weights("bias_hh")).flatten()
-    ahead, behind = dense(data, weights("weight_ih").flatten(0, 1), bias).chunk(2, 1)
-    given = torch.stack([ahead, behind[back]]).split(counts, 1)
-    recurrent = weights("weight_hh").transpose(1, 2)
-    hidden = cell = data.new_zeros(2, counts[0], width)
-    outputs = []
-    for step, count in zip(given, counts, strict=True):
-        gates = torch.baddbmm(step, hidden[:, :count], recurrent)
-        i, f, o = gates[..., : 3 * width].sigmoid().chunk(3, 2)
-        cell = torch.addcmul(i * gates[..., 3 * width :].tanh(), f, cell[:, :count])
-        hidden = o * cell.tanh()
-        outputs.append(hidden)
-    return torch.cat(outputs, 1)
-
-
-def _reversed_in_time(running: Int[Tensor, " times"]) -> Int[Tensor, " points"]:
-    """Packed position of each stroke's time T - 1 - t, at the position of its time t."""
-    starts = running.cumsum(0) - running
-    lengths = (running[:, None] > torch.arange(int(running[0]))).sum(0)
-    time = torch.arange(len(running)).repeat_interleave(running)
-    stroke = torch.arange(int(running.sum())) - starts[time]
-    return starts[lengths[stroke] - 1 - time] + stroke
+    bias = both("bias_ih") + both("bias_hh")
+    return Layer(both("weight_ih"), bias, both("weight_hh").transpose(1, 2))
 
 
 def stroke_steps(batch: SketchBatch) -> Float[Tensor, "points 4"]:

@@ -1,0 +1,105 @@
+"""From parts to parts: where scores go when an explanation is asked on other parts."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sightline.errors import GameError
+from sightline.parts import GridCells, Parts, Points
+from sightline.sketch.batch import SketchBatch
+from sightline.sketch.raster import Rasteriser
+from sightline.sketch.sketch import Sketch
+
+SMALLEST_PICTURE = 64
+"""Pixels, each way, of the picture in which ink is counted; a finer grid takes a finer one."""
+
+
+def carry(
+    scores: Float[np.ndarray, "targets parts"], before: Parts, after: Parts
+) -> Float[np.ndarray, "targets others"]:
+    """Scores of some parts on other parts of the same drawing.
+
+    Scores add up, so each part's score is shared out among the parts it becomes. Everything but
+    grid to grid goes by way of the strokes. Only what lies in cells without ink is lost, on the
+    way to strokes.
+
+    Raises:
+        GameError: parts of a drawing with other strokes or points.
+    """
+    spread = _membership(after.sketch, before.sketch)
+    if isinstance(before, GridCells) and isinstance(after, GridCells):
+        maps = torch.from_numpy(scores).unflatten(1, (before.rows, before.columns))
+        return resized(maps, (after.rows, after.columns)).flatten(1).numpy()
+    if type(before) is type(after):
+        return scores
+    if isinstance(before, Points):
+        scores = scores @ spread.T
+    elif isinstance(before, GridCells):
+        scores = scores @ _shares(ink_in_cells(before).T)
+    if isinstance(after, Points):
+        return scores @ _shares(spread)
+    if isinstance(after, GridCells):
+        return scores @ _shares(ink_in_cells(after))
+    return scores
+
+
+def ink_in_cells(cells: GridCells) -> Float[np.ndarray, "strokes cells"]:
+    """How much ink of each stroke, drawn alone, lies in each cell; in pixels."""
+    size = max(SMALLEST_PICTURE, cells.rows, cells.columns)
+    batch = SketchBatch.from_sketches([cells.sketch.normalise()], dtype=torch.float64)
+    layers = Rasteriser(size=size).layers(batch).flatten(1)
+    ink = layers.new_zeros(len(layers), len(cells))
+    return ink.index_add(1, cells.of_pixels(size, size).flatten(), layers).numpy()
+
+
+def _shares(amounts: Float[np.ndarray, "from to"]) -> Float[np.ndarray, "from to"]:
+    """Rows that sum to 1; an empty one stays empty."""
+    total = amounts.sum(1, keepdims=True)
+    return np.divide(amounts, total, out=np.zeros_like(amounts), where=total > 0)
+
+
+def _membership(a: Sketch, b: Sketch) -> Float[np.ndarray, "strokes points"]:
+    lengths = [len(s) for s in a.strokes]
+    if lengths != [len(s) for s in b.strokes]:
+        raise GameError(
+            "these parts are of another drawing: its strokes have "
+            f"{lengths} points, the explained one's {[len(s) for s in b.strokes]}"
+        )
+    owner = np.repeat(np.arange(len(lengths)), lengths)
+    return (owner == np.arange(len(lengths))[:, None]).astype(float)
+
+
+def resized(
+    maps: Float[Tensor, "*maps height width"], size: tuple[int, int]
+) -> Float[Tensor, "*maps new_height new_width"]:
+    """Maps on another grid: bilinear to more cells, by overlap to fewer.
+
+    What each old cell holds is shared out whole, so sums stay.
+
+    Example:
+        >>> resized(torch.tensor([[4.0, 2.0, 0.0, 1.0]]), (2, 2)).tolist()
+        [[3.0, 0.5], [3.0, 0.5]]
+    """
+    down, across = (
+        _resize_axis(old, new).to(maps) for old, new in zip(maps.shape[-2:], size, strict=True)
+    )
+    return down.T @ maps @ across
+
+
+def _resize_axis(old: int, new: int) -> Float[Tensor, "old new"]:
+    """Where the content of each cell goes along one axis; rows sum to 1."""
+    here, there = (
+        (torch.arange(count, dtype=torch.float64) + 0.5) * (max(old, new) / count)
+        for count in (old, new)
+    )
+    apart = (here[:, None] - there).abs()
+    if new > old:  # bilinear: weights of the old cells at the new centres, edges held
+        wide = new / old
+        inside = there.clamp(float(here[0]), float(here[-1]))
+        share = (1 - (here[:, None] - inside).abs() / wide).clamp(min=0)
+    else:  # by how much of the old cell, 1 wide, lies in the new one
+        share = (0.5 + old / new / 2 - apart).clamp(0, 1)
+    return share / share.sum(1, keepdim=True)
