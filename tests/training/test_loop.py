@@ -4,19 +4,20 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from figures import LABELS, drawings
 from sightline.errors import SightlineError
 from sightline.models.sketchxainet import SketchXAINet, SketchXAINetConfig
 from sightline.sketch.formats.quickdraw import write_ndjson
-from sightline.sketch.sketch import Sketch
 from sightline.training import loop
-from sightline.training.evaluate import Evaluation, evaluate
-from sightline.training.loop import Labelled, predict, train
+from sightline.training.evaluate import evaluate
+from sightline.training.examples import Labelled
+from sightline.training.loop import train
 from sightline.training.recipe import Recipe
 
 RECIPE = Recipe(epochs=4, batch=16, lr=2e-3, warmup=1, precision="32-true", seed=3)
@@ -65,10 +66,10 @@ def test_the_model_ends_with_the_best_epochs_mean_weights(sets, tmp_path, monkey
     assert not torch.equal(seen[1]["head.weight"], seen[3]["head.weight"])
 
 
-@pytest.mark.parametrize("stop_in", [1, 2, 3])
-def test_a_stopped_run_reaches_the_same_numbers(sets, tmp_path, monkeypatch, stop_in):
-    straight = small_net()
-    wanted = train(straight, *sets, RECIPE, tmp_path / "straight")
+@pytest.mark.parametrize(("stop_in", "buckets"), [(1, False), (2, True), (3, False)])
+def test_a_stopped_run_reaches_the_same_numbers(sets, tmp_path, monkeypatch, stop_in, buckets):
+    straight, recipe = small_net(), replace(RECIPE, buckets=buckets)
+    wanted = train(straight, *sets, recipe, tmp_path / "straight")
 
     steps = 0
     own_step = loop._Run._step
@@ -82,12 +83,12 @@ def test_a_stopped_run_reaches_the_same_numbers(sets, tmp_path, monkeypatch, sto
 
     monkeypatch.setattr(loop._Run, "_step", failing)
     with pytest.raises(KeyboardInterrupt):
-        train(small_net(), *sets, RECIPE, tmp_path / "stopped")
+        train(small_net(), *sets, recipe, tmp_path / "stopped")
     monkeypatch.undo()
     resumed = small_net()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(77)  # the caller's random state must not matter
-        history = train(resumed, *sets, RECIPE, tmp_path / "stopped")
+        history = train(resumed, *sets, recipe, tmp_path / "stopped")
     assert numbers(history) == numbers(wanted)
     for name, weight in straight.state_dict().items():
         assert torch.equal(weight, resumed.state_dict()[name]), name
@@ -114,14 +115,6 @@ def test_training_leaves_the_callers_random_state(sets, tmp_path):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_unknown_labels_and_empty_splits_are_named():
-    with pytest.raises(SightlineError, match="labels star are not among the model's: cross, ring"):
-        star = Sketch.from_strokes([[(0, 0), (1, 1)]], label="star")
-        Labelled.from_sketches([star], LABELS, small_net().prepare)
-    with pytest.raises(SightlineError, match="the split is empty"):
-        Labelled.from_sketches([], LABELS, small_net().prepare)
-
-
 def test_the_rate_rises_and_falls_as_written():
     recipe = Recipe(epochs=10, lr=1.0, warmup=2)
     rates = [recipe.rate(step, 5) for step in range(50)]
@@ -131,20 +124,27 @@ def test_the_rate_rises_and_falls_as_written():
     assert rates[49] < 0.01
 
 
-def test_evaluation_counts_by_hand():
-    logits = torch.tensor([[5.0, 1, 0], [0, 5, 1], [5, 1, 0], [0, 1, 5]])
-    result = Evaluation.from_logits(logits, torch.tensor([0, 1, 1, 2]), LABELS)
-    assert result.confusion.tolist() == [[1, 0, 0], [1, 1, 0], [0, 0, 1]]
-    assert result.top1.estimate == 0.75
-    assert result.top5.estimate == 1.0
-    assert result.per_class()[1]["taken_for"] == "cross"
+def test_validation_is_a_share_of_the_validation_split(sets, tmp_path):
+    """Not of the training split, nor of any other: 30 drawings give thirtieths."""
+    history = train(small_net(), *sets, replace(RECIPE, lr=1e-9, ema=0.0, epochs=1), tmp_path)
+    want = evaluate(small_net(), sets[1], LABELS).top1.estimate
+    assert history[0]["valid_top1"] == pytest.approx(want, abs=1e-12)
+    assert (history[0]["valid_top1"] * 30) == pytest.approx(round(want * 30), abs=1e-9)
+    assert 0 < want < 1
 
 
-def test_evaluation_does_not_depend_on_the_batch(sets):
-    net = small_net()
-    whole = predict(net, sets[1].drawings)
-    torch.testing.assert_close(predict(net, sets[1].drawings, batch=7), whole)
-    assert evaluate(net, sets[1], LABELS).confusion.sum() == 30
+def test_a_manifest_from_before_buckets_is_of_a_recipe_without():
+    told = json.loads(json.dumps(RECIPE.as_dict()))
+    assert RECIPE.is_of(told)
+    del told["buckets"]
+    assert RECIPE.is_of(told)
+    assert not replace(RECIPE, buckets=True).is_of(told)
+
+
+def test_a_file_that_is_no_checkpoint_is_named(sets, tmp_path):
+    save_file({"x": torch.zeros(1)}, tmp_path / "checkpoint.safetensors")
+    with pytest.raises(SightlineError, match="is no checkpoint of a training run"):
+        train(small_net(), *sets, RECIPE, tmp_path)
 
 
 @pytest.mark.slow

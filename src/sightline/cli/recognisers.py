@@ -7,14 +7,26 @@ import io
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import click
 
 from sightline.cli.options import AS_JSON, MODEL, SKIP_BAD, read_drawings
 
 if TYPE_CHECKING:
+    from sightline.sketch.sketch import Sketch
+    from sightline.sketch.store import SketchStore
     from sightline.training.evaluate import Evaluation
+    from sightline.training.examples import Examples
+    from sightline.training.processes import Processes
+
+
+@runtime_checkable
+class Say(Protocol):
+    """Prints a line."""
+
+    def __call__(self, text: str, *, err: bool = False) -> None:
+        """To the standard output, or that for errors."""
 
 
 @click.group()
@@ -59,6 +71,7 @@ def evaluate() -> None:
     help="Lightning Fabric's name; 32-true for exact float32.",
 )
 @click.option("--no-augmentation", is_flag=True, help="Show drawings as they are.")
+@click.option("--buckets", is_flag=True, help="Batches of drawings of like length.")
 @click.option(
     "--without",
     multiple=True,
@@ -77,22 +90,24 @@ def train_sketch(
     seed: int,
     precision: str,
     no_augmentation: bool,
+    buckets: bool,
     without: tuple[str, ...],
     skip_bad: bool,
 ) -> None:
     """Train a recogniser on a collection of labelled drawings.
 
-    DATA is an ndjson file or a folder of them; splits.json in the folder says what is for
-    training, validation and test, otherwise 80, 10 and 10 % by name. The best epoch on the
-    validation split is kept in OUT/model. A killed run goes on where it stopped.
+    DATA is a file of drawings, a folder of such files, or a collection written by ``sightline
+    data import``. A collection has its splits; in a folder, splits.json says what is for
+    training, validation and test; otherwise it is 80, 10 and 10 % by name. The best epoch on the
+    validation split is kept in OUT/model. A killed run goes on where it stopped. Under
+    ``torchrun`` several processes train together.
     """
     import sightline as sl
     from sightline.sketch.augment import Augmentation
-    from sightline.training.loop import Labelled, train
+    from sightline.training.loop import train
+    from sightline.training.processes import joined
     from sightline.training.recipe import Recipe
 
-    splits, labels = _splits(data, seed, skip_bad)
-    model = _new_model(size, labels, seed, without)
     recipe = Recipe(
         epochs=epochs,
         batch=batch,
@@ -100,16 +115,27 @@ def train_sketch(
         seed=seed,
         precision=precision,
         augmentation=None if no_augmentation else Augmentation(),
+        buckets=buckets,
     )
-    sets = {
-        name: Labelled.from_sketches(splits[name], labels, model.prepare)
-        for name in ("train", "valid")
-    }
-    click.echo(f"{len(sets['train'])} drawings to learn from, {len(sets['valid'])} to choose by")
-    history = train(model, sets["train"], sets["valid"], recipe, out, progress=_progress)
-    sl.save(model, out / "model")
-    best = max(row["valid_top1"] for row in history)
-    click.echo(f"best validation top-1 {best:.2%}; model in {out / 'model'}")
+    with joined() as processes:
+        say = _voice(processes)
+        found = _open(data, seed, skip_bad, say)
+        model = _new_model(size, found.labels, seed, without)
+        training, validation = (found.examples(s, model) for s in ("train", "valid"))
+        say(f"{len(training)} drawings to learn from, {len(validation)} to choose by")
+        history = train(
+            model,
+            training,
+            validation,
+            recipe,
+            out,
+            progress=_progress if processes.first else None,
+            processes=processes,
+        )
+        if processes.first:
+            sl.save(model, out / "model")
+        best = max(row["valid_top1"] for row in history)
+        say(f"best validation top-1 {best:.2%}; model in {out / 'model'}")
 
 
 @evaluate.command("sketch")
@@ -139,32 +165,79 @@ def evaluate_sketch(
     skip_bad: bool,
     as_json: bool,
 ) -> None:
-    """Measure a recogniser: top-1 and top-5 with intervals, per class, confusion."""
+    """Measure a recogniser: top-1 and top-5 with intervals, per class, confusion.
+
+    Under ``torchrun`` several processes share the work; the numbers are those of one.
+    """
     import sightline as sl
     from sightline.training.evaluate import evaluate
-    from sightline.training.loop import Labelled
+    from sightline.training.processes import joined
 
-    splits, _ = _splits(data, seed, skip_bad)
-    chosen = [s for part in splits.values() for s in part] if split == "all" else splits[split]
-    network = sl.load(model)
-    result = evaluate(
-        network, Labelled.from_sketches(chosen, network.labels, network.prepare), network.labels
-    )
+    with joined() as processes:
+        network = sl.load(model)
+        examples = _open(data, seed, skip_bad, _voice(processes)).examples(split, network)
+        result = evaluate(network, examples, network.labels, processes=processes)
+        if not processes.first:
+            return
     if out is not None:
         _write(result, out)
     if as_json:
-        click.echo(json.dumps(_as_record(result, split, len(chosen))))
+        click.echo(json.dumps(_as_record(result, split, len(examples))))
     else:
-        _print(result, split, len(chosen), out)
+        _print(result, split, len(examples), out)
 
 
-def _splits(data: Path, seed: int, skip_bad: bool) -> tuple[dict[str, list[Any]], tuple[str, ...]]:
+class _Drawings(NamedTuple):
+    """Files of drawings, read and split."""
+
+    splits: dict[str, list[Sketch]]
+    labels: tuple[str, ...]
+
+    def examples(self, split: str, model: Any) -> Examples:
+        from sightline.training.examples import Labelled
+
+        every = [sketch for part in self.splits.values() for sketch in part]
+        chosen = every if split == "all" else self.splits[split]
+        return Labelled.from_sketches(chosen, model.labels, model.prepare)
+
+
+class _Collection(NamedTuple):
+    """A collection on disk, which stays there."""
+
+    store: SketchStore
+    labels: tuple[str, ...]
+
+    def examples(self, split: str, model: Any) -> Examples:
+        from sightline.training.examples import Stored
+
+        if split == "all":
+            raise click.UsageError("a collection is measured by split: train, valid or test")
+        return Stored(self.store.split(split), model.labels)
+
+
+def _open(data: Path, seed: int, skip_bad: bool, say: Say) -> _Drawings | _Collection:
     from sightline.sketch.collection import labels_of, split_collection
+    from sightline.sketch.store import MANIFEST, SketchStore
 
+    if (data / MANIFEST).is_file():
+        store = SketchStore.open(data, on_error="skip" if skip_bad else "raise")
+        for file, reason in store.damaged:
+            say(f"left out {file}: {reason}", err=True)
+        return _Collection(store, store.labels)
     sketches, skipped = read_drawings(data, skip_bad)
     if skipped.count:
-        click.echo(str(skipped), err=True)
-    return split_collection(sketches, data, seed=seed), labels_of(sketches)
+        say(str(skipped), err=True)
+    return _Drawings(split_collection(sketches, data, seed=seed), labels_of(sketches))
+
+
+def _voice(processes: Processes) -> Say:
+    """One process speaks."""
+
+    def say(text: str, *, err: bool = False) -> None:
+        if processes.first:
+            click.echo(text, err=err)
+
+    return say
 
 
 def _new_model(size: str, labels: tuple[str, ...], seed: int, without: tuple[str, ...]) -> Any:

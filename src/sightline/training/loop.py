@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sightline.errors import SightlineError
-from sightline.models.as_found import as_found
-from sightline.models.place import place
 from sightline.sketch.batch import SketchBatch
 from sightline.sketch.files import replace_file
-from sightline.sketch.sketch import Sketch
+from sightline.training.evaluate import accuracy
+from sightline.training.examples import Examples
+from sightline.training.order import batches_of
+from sightline.training.processes import ALONE, Processes
 from sightline.training.recipe import Recipe
 
 Progress = Callable[[str], None]
@@ -29,48 +28,15 @@ CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.jsonl"
 
 
-@dataclass(frozen=True, eq=False)
-class Labelled:
-    """Prepared drawings with the index of their label."""
-
-    drawings: SketchBatch
-    target: Int[Tensor, " sketches"]
-
-    def __len__(self) -> int:
-        return len(self.drawings)
-
-    @classmethod
-    def from_sketches(
-        cls,
-        sketches: Sequence[Sketch],
-        labels: Sequence[str],
-        prepare: Callable[[Sketch], Sketch],
-    ) -> Labelled:
-        """Prepare drawings as a model wants them and look their labels up.
-
-        Raises:
-            SightlineError: no drawings, or a label that is not among the model's.
-        """
-        if not sketches:
-            raise SightlineError("no drawings: the split is empty")
-        index = {label: i for i, label in enumerate(labels)}
-        unknown = sorted({str(s.label) for s in sketches if s.label not in index})
-        if unknown:
-            raise SightlineError(
-                f"labels {', '.join(unknown)} are not among the model's: {', '.join(labels)}"
-            )
-        drawings = SketchBatch.from_sketches([prepare(s) for s in sketches])
-        return cls(drawings, torch.tensor([index[str(s.label)] for s in sketches]))
-
-
 def train(
     model: nn.Module,
-    training: Labelled,
-    validation: Labelled,
+    training: Examples,
+    validation: Examples,
     recipe: Recipe,
     folder: Path,
     *,
     progress: Progress | None = None,
+    processes: Processes = ALONE,
 ) -> list[dict[str, Any]]:
     """Train ``model`` in place and return one record an epoch.
 
@@ -79,10 +45,24 @@ def train(
     because order, augmentation and dropout are drawn from (seed, epoch) alone. The model ends
     with the running mean of the weights from the epoch of the best validation accuracy.
 
+    On several processes each learns from its share of every batch, and gradients are added. Order
+    and augmentation are those of one process; dropout is drawn from (seed, epoch, rank). So as
+    many processes always reach the same weights; another number of them reaches those of one
+    process up to rounding, dropout, and the batch statistics of models that have any.
+
+    Args:
+        model: with the same weights in every process; the first one's are taken.
+        training: what is learnt.
+        validation: what the best epoch is chosen by.
+        recipe: the settings; ``recipe.batch`` is divided among the processes.
+        folder: of the run, where every process can read it. Only the first one writes.
+        progress: is told of steps and epochs.
+        processes: those that train together; all must call this.
+
     Raises:
-        SightlineError: the folder holds a run of another recipe.
+        SightlineError: the folder holds a run of another recipe; processes found different runs.
     """
-    run = _Run(model, recipe, folder)
+    run = _Run(model, recipe, folder, processes)
     run.resume()
     with torch.random.fork_rng(devices=[]):
         for epoch in range(len(run.history), recipe.epochs):
@@ -99,65 +79,84 @@ def train(
     return run.history
 
 
-def predict(
-    model: nn.Module, drawings: SketchBatch, *, batch: int = 250
-) -> Float[Tensor, "sketches labels"]:
-    """Logits of prepared drawings, float32 on the CPU; the model is left as it came."""
-    device, dtype = place(model)
-    with as_found(model), torch.no_grad():
-        pieces = [
-            model(drawings.select(index).to(device, dtype)).float().cpu()
-            for index in torch.arange(len(drawings)).split(batch)
-        ]
-    return torch.cat(pieces)
-
-
 class _Run:
     """A training run, and what of it must survive a kill."""
 
-    def __init__(self, model: nn.Module, recipe: Recipe, folder: Path) -> None:
+    def __init__(
+        self, model: nn.Module, recipe: Recipe, folder: Path, processes: Processes
+    ) -> None:
         self.model, self.recipe, self.folder = model, recipe, folder
-        self.fabric = _fabric()(accelerator="auto", devices=1, precision=recipe.precision)
-        optimizer = torch.optim.AdamW(_groups(model, recipe.weight_decay), lr=recipe.lr)
+        self.processes = processes
+        # Fabric's own strategies want a wrapped model that is fed tensors; gradients are added here
+        device = [processes.device] if torch.cuda.is_available() else 1
+        self.fabric = _fabric()(accelerator="auto", devices=device, precision=recipe.precision)
+        groups = _groups(model, recipe.weight_decay)
+        optimizer = torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
         self.wrapped, self.optimizer = self.fabric.setup(model, optimizer)
+        processes.from_first(model.state_dict().values())
         self.history: list[dict[str, Any]] = []
         self.mean = self._weights()
         self.best = self.mean
 
-    def epoch(self, data: Labelled, epoch: int, progress: Progress | None) -> float:
+    def epoch(self, data: Examples, epoch: int, progress: Progress | None) -> float:
         """One pass over the data; the mean loss."""
         seed = self.recipe.seed * 1_000_003 + epoch
         generator = torch.Generator().manual_seed(seed)
-        torch.manual_seed(seed)  # dropout draws from the global state, which `train` restores
-        batches = torch.randperm(len(data), generator=generator).split(self.recipe.batch)
+        # dropout draws from the global state, which `train` restores
+        torch.manual_seed(seed + self.processes.rank * 1_000_000_007)
+        batches = batches_of(data, self.recipe, generator)
         self.model.train()
-        total = 0.0
+        total = torch.zeros((), dtype=torch.float64)
         for index, chosen in enumerate(batches):
             step = epoch * len(batches) + index
             for group in self.optimizer.param_groups:
                 group["lr"] = self.recipe.rate(step, len(batches))
-            total += self._step(data, chosen, generator) * len(chosen)
+            total += self._step(data, chosen, generator)
             self._average(step)
             if progress is not None:
                 head = f"epoch {epoch + 1}/{self.recipe.epochs}"
                 progress(f"\r{head} {bar(index + 1, len(batches))}")
-        return total / len(data)
+        return float(self.processes.sum(total)) / len(data)
 
-    def _step(self, data: Labelled, chosen: Tensor, generator: torch.Generator) -> float:
+    def _step(self, data: Examples, chosen: Tensor, generator: torch.Generator) -> float:
+        """Learn from one batch; the sum of the losses of this process's share of it."""
         recipe, device = self.recipe, self.fabric.device
-        drawings = data.drawings.select(chosen)
-        if recipe.augmentation is not None:
-            drawings = recipe.augmentation(drawings, generator)
+        rows = torch.arange(len(chosen))
+        own = self.processes.share(rows)
+        drawings, target = self._read(data, chosen, own if len(own) else rows[:1], generator)
         # Fabric's wrapper would take the frozen batch apart, so the bare module is called
         with self.fabric.autocast():
             logits = self.model(drawings.to(device))
-        target = data.target[chosen].to(device)
-        loss = F.cross_entropy(logits.float(), target, label_smoothing=recipe.smoothing)
-        self.fabric.backward(loss)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        loss = F.cross_entropy(logits, target.to(device), label_smoothing=recipe.smoothing)
+        # weighted, so that the sum over processes is the mean over the whole batch; a process
+        # without a share has lent a hand with weight 0
+        self.fabric.backward(loss * (len(own) / len(chosen)))
+        self._add_up()
         self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=recipe.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return loss.item()
+        return loss.item() * len(own)
+
+    def _read(
+        self, data: Examples, chosen: Tensor, rows: Tensor, generator: torch.Generator
+    ) -> tuple[SketchBatch, Tensor]:
+        """These rows of a batch. The whole batch is varied, whatever the number of processes."""
+        target, whole = data.targets(chosen[rows]), len(rows) == len(chosen)
+        if self.recipe.augmentation is None:
+            return data.batch(chosen[rows]), target
+        drawings = self.recipe.augmentation(data.batch(chosen), generator)
+        return drawings if whole else drawings.select(rows), target
+
+    def _add_up(self) -> None:
+        """Gradients become those of the whole batch, batch statistics the mean of all shares'."""
+        count = self.processes.count
+        weights = (p.grad for p in self.model.parameters())
+        self.processes.sum_each([grad for grad in weights if grad is not None])
+        buffers = [b for b in self.model.buffers() if b.is_floating_point()]
+        self.processes.sum_each(buffers)
+        for buffer in buffers if count > 1 else []:
+            buffer.div_(count)
 
     @torch.no_grad()
     def _average(self, step: int) -> None:
@@ -169,22 +168,22 @@ class _Run:
             else:
                 self.mean[name].copy_(value)
 
-    def validate(self, data: Labelled) -> float:
+    def validate(self, data: Examples) -> float:
         """Top-1 accuracy of the mean weights."""
         own = self._weights()
         self.model.load_state_dict(self.mean)
         try:
-            logits = predict(self.model, data.drawings)
+            return accuracy(self.model, data, processes=self.processes)
         finally:
             self.model.load_state_dict(own)
-        return float((logits.argmax(1) == data.target).double().mean())
 
     def record(self, row: dict[str, Any]) -> None:
         """Keep the epoch's numbers and write everything down."""
         if all(row["valid_top1"] > old["valid_top1"] for old in self.history):
             self.best = {name: value.clone() for name, value in self.mean.items()}
         self.history.append(row)
-        self._save()
+        if self.processes.first:
+            self._save()
 
     def _save(self) -> None:
         from safetensors.torch import save
@@ -207,23 +206,20 @@ class _Run:
 
     def resume(self) -> None:
         """Continue a run of the same recipe if the folder holds one."""
-        path = self.folder / CHECKPOINT
-        if not path.exists():
+        meta, tensors = _checkpoint(self.folder / CHECKPOINT)
+        self.history = json.loads(meta.get("history", "[]"))
+        if not self.processes.agree(len(self.history)):
+            raise SightlineError(
+                f"the processes found different runs in {self.folder}; give a folder that all of "
+                "them can read"
+            )
+        if not meta:
             return
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, "pt") as file:
-                meta = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise SightlineError(f"{path} is damaged ({error}); remove it to start anew") from None
-        if meta.get("recipe") != json.dumps(self.recipe.as_dict()):
+        if not self.recipe.is_of(json.loads(meta["recipe"])):
             raise SightlineError(
                 f"{self.folder} holds a run of another recipe; give another --out, or the same "
                 "settings to continue it"
             )
-        self.history = json.loads(meta["history"])
         self.model.load_state_dict(_under("now/", tensors))
         device = self.fabric.device
         self.mean, self.best = (
@@ -235,6 +231,23 @@ class _Run:
             index, kind = name.split("/")
             slots.setdefault(int(index), {})[kind] = value
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": slots})
+
+
+def _checkpoint(path: Path) -> tuple[dict[str, str], State]:
+    """What a checkpoint holds; nothing where there is none."""
+    if not path.exists():
+        return {}, {}
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            meta = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise SightlineError(f"{path} is damaged ({error}); remove it to start anew") from None
+    if not meta or not {"recipe", "history"} <= set(meta):
+        raise SightlineError(f"{path} is no checkpoint of a training run; give another --out")
+    return meta, tensors
 
 
 def _fabric() -> Any:

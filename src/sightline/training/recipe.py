@@ -16,7 +16,7 @@ class Recipe:
 
     Args:
         epochs: passes over the training split.
-        batch: drawings a step.
+        batch: drawings a step, of all processes together.
         lr: peak learning rate of AdamW; warmup: epochs of linear rise; then a cosine to 0.
         weight_decay: of AdamW, on matrices only.
         smoothing: label smoothing of the cross entropy.
@@ -26,6 +26,8 @@ class Recipe:
         precision: Lightning Fabric's name of a precision; bf16 is 1.5 to 2 times faster on CPUs
             that have it.
         augmentation: how drawings are varied; None for none.
+        buckets: batches of drawings of like length (`order.bucketed`): a little faster a step, but
+            drawings of like length have like labels, so that more steps are needed.
     """
 
     epochs: int = 60
@@ -39,6 +41,7 @@ class Recipe:
     seed: int = 0
     precision: str = "bf16-mixed"
     augmentation: Augmentation | None = field(default_factory=Augmentation)
+    buckets: bool = False
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch"):
@@ -56,3 +59,7 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a manifest."""
         return asdict(self)
+
+    def is_of(self, told: dict[str, Any]) -> bool:
+        """Whether a manifest tells of this recipe; one without ``buckets`` had none."""
+        return {"buckets": False} | told == self.as_dict()
