@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from sightline import SightlineError, bootstrap_mean, paired, wilson
+from sightline import SightlineError, bootstrap_mean, bootstrap_median, paired, wilson
 
 # --- Wilson ---------------------------------------------------------------------------------------
 
@@ -153,3 +153,27 @@ def test_bad_values_are_named():
         bootstrap_mean([1.0, math.nan, math.inf])
     with pytest.raises(SightlineError, match="cannot pair 2 with 3 items; give the same items"):
         paired([1.0, 2.0], [1.0, 2.0, 3.0])
+
+
+def test_the_median_and_its_interval():
+    interval = bootstrap_median(np.arange(101.0))
+    assert interval.estimate == 50
+    assert 35 <= interval.low < 50 < interval.high <= 65
+    assert bootstrap_median([3.0, 1.0]).estimate == 1.0  # the lower of two
+    assert bootstrap_median([1.0, np.inf, np.inf]).estimate == np.inf
+    assert bootstrap_median(np.arange(9.0), seed=1) == bootstrap_median(np.arange(9.0), seed=1)
+
+
+def test_the_interval_of_the_median_covers_it():
+    luck = np.random.default_rng(0)
+    hits = 0
+    for seed in range(200):
+        interval = bootstrap_median(luck.exponential(size=61), seed=seed, draws=300)
+        hits += interval.low <= np.log(2) <= interval.high
+    assert 180 <= hits <= 199  # 95 % of 200, give or take
+
+
+@pytest.mark.parametrize("values", [[], [1.0, np.nan]])
+def test_no_median(values):
+    with pytest.raises(SightlineError, match="no median"):
+        bootstrap_median(values)

@@ -50,12 +50,13 @@ def spearman(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> float:
         >>> spearman(np.array([1.0, 2.0, 3.0]), np.array([10.0, 30.0, 20.0]))
         0.5
     """
-    ranks = [_ranks(x) - (len(x) - 1) / 2 for x in (a, b)]
-    norm = float(np.sqrt((ranks[0] ** 2).sum() * (ranks[1] ** 2).sum()))
-    return float(ranks[0] @ ranks[1] / norm) if norm else float("nan")
+    x, y = (ranks(side) - (len(side) - 1) / 2 for side in (a, b))
+    norm = float(np.sqrt((x**2).sum() * (y**2).sum()))
+    return float(x @ y / norm) if norm else float("nan")
 
 
-def _ranks(values: np.ndarray) -> Float[np.ndarray, " n"]:
+def ranks(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Places from 0, the lowest first; ties share their mean place."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = counts.cumsum() - 1
     return (last - (counts - 1) / 2)[inverse]

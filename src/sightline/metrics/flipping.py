@@ -35,12 +35,12 @@ class Curve:
     @cached_property
     def auc(self) -> float:
         """Area under the curve over the share of parts changed (trapezoid rule): a mean value."""
-        return float(_areas(self.values[None])[0])
+        return float(areas(self.values[None])[0])
 
     @cached_property
     def random_auc(self) -> float:
         """Mean area of the random orders."""
-        return float(_areas(self.random).mean())
+        return float(areas(self.random).mean())
 
     @cached_property
     def gain(self) -> float:
@@ -109,7 +109,7 @@ def _curve(
     return Curve(values[0], values[1:], game.unit, rising)
 
 
-def _areas(curves: Float[np.ndarray, "curves steps"]) -> Float[np.ndarray, " curves"]:
+def areas(curves: Float[np.ndarray, "curves steps"]) -> Float[np.ndarray, " curves"]:
     """The trapezoid rule on [0, 1]: the mean height of the steps."""
     return (curves[:, :-1] + curves[:, 1:]).mean(1) / 2
 

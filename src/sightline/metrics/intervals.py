@@ -61,6 +61,23 @@ def bootstrap_mean(values: ArrayLike, *, seed: int = 0, draws: int = 2000) -> In
     return Interval(float(given.mean()), float(low), float(high))
 
 
+def bootstrap_median(values: ArrayLike, *, seed: int = 0, draws: int = 2000) -> Interval:
+    """The median and its percentile bootstrap interval at 95 %; infinity means "not reached".
+
+    Raises:
+        SightlineError: no values, or NaN.
+    """
+    given = np.asarray(values, dtype=np.float64).ravel()
+    if not len(given) or np.isnan(given).any():
+        raise SightlineError(f"{len(given)} values, some NaN: no median")
+    # the lower median, so that half a drawing is never counted, nor inf - inf taken
+    ranked, middle = np.sort(given), (len(given) - 1) // 2
+    generator = np.random.default_rng(seed)
+    index = np.sort(generator.integers(len(ranked), size=(draws, len(ranked))), 1)[:, middle]
+    low, high = np.percentile(index, [2.5, 97.5], method="inverted_cdf")
+    return Interval(float(ranked[middle]), float(ranked[int(low)]), float(ranked[int(high)]))
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Two methods on the same items: mean difference, its interval, and a two-sided p value."""
