@@ -45,7 +45,7 @@ METHODS: dict[str, Callable[[sl.Game, int], sl.Explanation]] = {
     "shapley": yardstick,
     "kernel_shap": lambda game, seed: sl.kernel_shap(game, budget=SAMPLED, seed=seed),
     "sla": lambda game, seed: sl.sla(game),
-    "sla_integrated": lambda game, seed: sl.sla_integrated(game),
+    "integrated_gradients": lambda game, seed: sl.integrated_gradients(game),
     "occlusion": lambda game, seed: sl.occlusion(game),
     "random": lambda game, seed: sl.random(game, seed=seed),
 }

@@ -17,12 +17,15 @@ _PUBLIC = {
     "sketch.batch": ["SketchBatch"],
     "sketch.read": ["read_sketch", "write_sketch"],
     "sketch.collection": ["read_collection", "split_collection"],
+    "sketch.store": ["SketchStore", "StoredSplit"],
+    "sketch.importing": ["import_drawings"],
     "sketch.simplify": ["simplify"],
+    "sketch.statistics": ["stroke_statistics"],
     "sketch.raster": ["Rasteriser"],
     "models.load": ["load", "save"],
     "models.sketchxainet": ["SketchXAINet", "SketchXAINetConfig", "sketchxainet"],
     "models.raster": ["RasterModel", "SketchCNN", "sketch_cnn"],
-    "parts": ["Strokes", "Points"],
+    "parts": ["Strokes", "Points", "GridCells"],
     "targets": ["ClassScore"],
     "budget": ["Budget"],
     "game": ["Game"],
@@ -32,9 +35,22 @@ _PUBLIC = {
         "explain",
         "shapley",
         "kernel_shap",
+        "lime",
+        "rise",
+        "anchors",
         "sla",
-        "sla_integrated",
+        "gradient_x_input",
+        "smooth_grad",
+        "integrated_gradients",
         "p_sla",
+        "grad_cam",
+        "grad_cam_pp",
+        "x_grad_cam",
+        "hires_cam",
+        "ablation_cam",
+        "full_grad",
+        "attention",
+        "attention_rollout",
         "occlusion",
         "random",
     ],
@@ -42,10 +58,25 @@ _PUBLIC = {
         "deletion",
         "insertion",
         "agreement",
+        "kendall_w",
         "wilson",
         "bootstrap_mean",
+        "bootstrap_median",
         "paired",
     ],
+    "inversion": [
+        "Descent",
+        "Trajectory",
+        "invert",
+        "recover",
+        "transfer",
+        "score_inversion",
+    ],
+    "benchmark": ["BenchmarkSettings", "benchmark_strokes"],
+    "analysis.shapes": ["shape_clusters"],
+    "analysis.order": ["order_similarity"],
+    "analysis.accuracy": ["accuracy_under"],
+    "analysis.ablation": ["ablation"],
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 
@@ -65,6 +96,12 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from sightline.analysis.ablation import ablation as ablation
+    from sightline.analysis.accuracy import accuracy_under as accuracy_under
+    from sightline.analysis.order import order_similarity as order_similarity
+    from sightline.analysis.shapes import shape_clusters as shape_clusters
+    from sightline.benchmark import BenchmarkSettings as BenchmarkSettings
+    from sightline.benchmark import benchmark_strokes as benchmark_strokes
     from sightline.budget import Budget as Budget
     from sightline.errors import DrawingError as DrawingError
     from sightline.errors import GameError as GameError
@@ -73,19 +110,40 @@ if TYPE_CHECKING:
     from sightline.explanation import Explanation as Explanation
     from sightline.explanation import Provenance as Provenance
     from sightline.game import Game as Game
+    from sightline.inversion import Descent as Descent
+    from sightline.inversion import Trajectory as Trajectory
+    from sightline.inversion import invert as invert
+    from sightline.inversion import recover as recover
+    from sightline.inversion import score_inversion as score_inversion
+    from sightline.inversion import transfer as transfer
     from sightline.methods import METHODS as METHODS
+    from sightline.methods import ablation_cam as ablation_cam
+    from sightline.methods import anchors as anchors
+    from sightline.methods import attention as attention
+    from sightline.methods import attention_rollout as attention_rollout
     from sightline.methods import explain as explain
+    from sightline.methods import full_grad as full_grad
+    from sightline.methods import grad_cam as grad_cam
+    from sightline.methods import grad_cam_pp as grad_cam_pp
+    from sightline.methods import gradient_x_input as gradient_x_input
+    from sightline.methods import hires_cam as hires_cam
+    from sightline.methods import integrated_gradients as integrated_gradients
     from sightline.methods import kernel_shap as kernel_shap
+    from sightline.methods import lime as lime
     from sightline.methods import occlusion as occlusion
     from sightline.methods import p_sla as p_sla
     from sightline.methods import random as random
+    from sightline.methods import rise as rise
     from sightline.methods import shapley as shapley
     from sightline.methods import sla as sla
-    from sightline.methods import sla_integrated as sla_integrated
+    from sightline.methods import smooth_grad as smooth_grad
+    from sightline.methods import x_grad_cam as x_grad_cam
     from sightline.metrics import agreement as agreement
     from sightline.metrics import bootstrap_mean as bootstrap_mean
+    from sightline.metrics import bootstrap_median as bootstrap_median
     from sightline.metrics import deletion as deletion
     from sightline.metrics import insertion as insertion
+    from sightline.metrics import kendall_w as kendall_w
     from sightline.metrics import paired as paired
     from sightline.metrics import wilson as wilson
     from sightline.models.load import load as load
@@ -96,14 +154,19 @@ if TYPE_CHECKING:
     from sightline.models.sketchxainet import SketchXAINet as SketchXAINet
     from sightline.models.sketchxainet import SketchXAINetConfig as SketchXAINetConfig
     from sightline.models.sketchxainet import sketchxainet as sketchxainet
+    from sightline.parts import GridCells as GridCells
     from sightline.parts import Points as Points
     from sightline.parts import Strokes as Strokes
     from sightline.sketch.batch import SketchBatch as SketchBatch
     from sightline.sketch.collection import read_collection as read_collection
     from sightline.sketch.collection import split_collection as split_collection
+    from sightline.sketch.importing import import_drawings as import_drawings
     from sightline.sketch.raster import Rasteriser as Rasteriser
     from sightline.sketch.read import read_sketch as read_sketch
     from sightline.sketch.read import write_sketch as write_sketch
     from sightline.sketch.simplify import simplify as simplify
     from sightline.sketch.sketch import Sketch as Sketch
+    from sightline.sketch.statistics import stroke_statistics as stroke_statistics
+    from sightline.sketch.store import SketchStore as SketchStore
+    from sightline.sketch.store import StoredSplit as StoredSplit
     from sightline.targets import ClassScore as ClassScore

@@ -20,7 +20,7 @@ from sightline.sketch.files import replace_file
 from sightline.sketch.sketch import Sketch
 from sightline.targets import ClassScore
 
-COMPARED = ("kernel_shap", "occlusion", "sla", "sla_integrated", "random")
+COMPARED = ("kernel_shap", "occlusion", "sla", "integrated_gradients", "random")
 KERNEL_BUDGET = 512
 
 
