@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
+from sightline.benchmark.planted import Planted
 from sightline.metrics.intervals import Comparison, Interval, bootstrap_mean, paired
 
 Better = Literal["higher", "lower"]
@@ -82,6 +83,7 @@ class Findings:
         cost: of one explanation, by method; seconds are this machine's.
         refused: method -> why it does not work on this model.
         learnt: share of random labels that the model of that check learnt by heart.
+        examples: drawings with a planted stroke, the first few.
         notes: what a reader should know.
         seed: of the run, and of the intervals.
     """
@@ -94,6 +96,7 @@ class Findings:
     cost: dict[str, Cost]
     refused: dict[str, str]
     learnt: float | None = None
+    examples: tuple[Planted, ...] = ()
     notes: tuple[str, ...] = ()
     seed: int = 0
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sightline.picture import FOR, NEUTRAL
+from sightline.picture import FOR, NEUTRAL, draw_sketch, frame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from sightline.benchmark.findings import Findings, Test
+    from sightline.benchmark.planted import Planted
 
 BEST, REST, FAILED = "#222222", "#8A8A8A", FOR
 
@@ -26,6 +28,25 @@ def findings_figure(findings: Findings) -> Figure:
         _draw_test(axes, findings, test)
     panels[0].set_yticks(range(len(methods)), methods, fontsize=8)
     panels[0].invert_yaxis()
+    return fig
+
+
+def planted_figure(examples: Sequence[Planted], *, columns: int = 5) -> Figure:
+    """Drawings with their planted stroke in colour, and where it is from."""
+    from matplotlib.figure import Figure
+
+    rows = -(-len(examples) // columns)
+    fig = Figure(figsize=(1.7 * columns, 1.9 * rows), layout="constrained")
+    panels = fig.subplots(rows, columns, squeeze=False).flat
+    for axes in panels:
+        axes.axis("off")
+    for axes, planted in zip(fig.axes, examples, strict=False):
+        sketch = planted.sketch
+        draw_sketch(axes, sketch.strokes)
+        draw_sketch(axes, sketch.strokes[planted.index : planted.index + 1], colour=FOR)
+        frame(axes, sketch.points)
+        title = f"{sketch.label} ← {planted.donor}"
+        axes.set_title(title, fontsize=8, color="#444444", parse_math=False)
     return fig
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from sightline.benchmark.findings import REFERENCE, Cost, Findings
 from sightline.benchmark.perturbed import LEVELS, randomised, relabelled, shifted
-from sightline.benchmark.planted import path_length, plant
+from sightline.benchmark.planted import Planted, path_length, plant
 from sightline.errors import GameError, unknown_name
 from sightline.explanation import Explanation
 from sightline.game import Game
@@ -36,6 +36,8 @@ Importance = dict[str, list[dict[str, dict[str, float]]]]
 
 SAMPLERS = frozenset({"kernel_shap", "lime", "rise", "anchors"})
 """Methods that share the benchmark's budget; the others cost what they cost."""
+
+EXAMPLES = 10
 
 IN_THE_DRAWING_S_FRAME = frozenset(
     {"p_sla", "grad_cam", "grad_cam_pp", "x_grad_cam", "hires_cam", "ablation_cam", "full_grad"}
@@ -150,6 +152,7 @@ class _Run:
     """Models that an explanation must tell from this one, by the name of the test."""
     learnt: float | None = None
     notes: list[str] = field(default_factory=list)
+    examples: list[Planted] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.settings.methods or () if name not in METHODS]
@@ -261,6 +264,7 @@ class _Run:
         if planted is None:
             self.unplanted += 1
             return
+        self.examples = [*self.examples, planted][:EXAMPLES]
         game = self._game(self.model, planted.sketch, (str(sketch.label),))
         for method, scores in self._all_scores(game).items():
             self._note("planted", method, last_place(scores[0], planted.index))
@@ -330,6 +334,7 @@ class _Run:
             cost=cost,
             refused=self.refused,
             learnt=self.learnt,
+            examples=tuple(self.examples),
             notes=tuple(self.notes),
             seed=self.settings.seed,
         )

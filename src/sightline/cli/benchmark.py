@@ -210,11 +210,11 @@ def _print(found: Findings, out: Path | None) -> None:
     for method, reason in found.refused.items():
         click.echo(f"{method} was not run: {reason}", err=True)
     if out is not None:
-        click.echo(f"\nwrote {out / 'table.md'}, {out / 'findings.json'}, {out / 'findings.png'}")
+        click.echo(f"\nwrote table.md, findings.json, findings.png and planted.png in {out}")
 
 
 def _write(found: Findings, out: Path) -> None:
-    from sightline.benchmark.pictures import findings_figure
+    from sightline.benchmark.pictures import findings_figure, planted_figure
     from sightline.picture import write_figure
     from sightline.sketch.files import replace_file
 
@@ -224,6 +224,8 @@ def _write(found: Findings, out: Path) -> None:
     with replace_file(out / "findings.json") as stream:
         stream.write(json.dumps(found.as_dict(), indent=1).encode())
     write_figure(findings_figure(found), out / "findings.png")
+    if found.examples:
+        write_figure(planted_figure(found.examples), out / "planted.png")
 
 
 def _print_inversion(scores: dict[str, InversionScores], steps: int) -> None:

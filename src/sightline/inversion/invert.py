@@ -20,6 +20,7 @@ from sightline.models.door import as_model
 from sightline.models.place import place
 from sightline.models.protocol import PictureModel, SketchModel, StrokeModel
 from sightline.models.sketchxainet import StrokeTokens
+from sightline.parts.bound import see_softly
 from sightline.sketch.batch import SketchBatch
 from sightline.sketch.raster import Rasteriser
 from sightline.sketch.sketch import Sketch
@@ -406,15 +407,3 @@ def movable(model: SketchModel, batch: SketchBatch, descent: Descent) -> Movable
 def soft_rasteriser(own: Rasteriser, sharpness: float) -> Rasteriser:
     """The same lines with a sigmoid's edge, whose gradient reaches further than a line's own."""
     return replace(own, profile="sigmoid", beta=sharpness)
-
-
-def see_softly(model: PictureModel, batch: SketchBatch, soft: Rasteriser) -> Tensor:
-    """The model's answer to its own picture, with the gradient of a softer one."""
-    smooth = soft(batch)
-    if not smooth.requires_grad:
-        return model(batch)
-    with torch.no_grad():
-        own = model.rasteriser.layers(batch)
-        blank = torch.zeros_like(smooth)
-        picture = blank.index_add(0, batch.sketch_of_stroke, own).clamp(max=1)
-    return model.see(smooth + (picture - smooth).detach())

@@ -68,9 +68,7 @@ class RasterModel(nn.Module):
 
     def picture(self, batch: SketchBatch) -> Float[Tensor, "sketches size size"]:
         """The ink that the model looks at."""
-        layers = self.rasteriser.layers(batch)
-        blank = layers.new_zeros(len(batch), *layers.shape[1:])
-        return blank.index_add(0, batch.sketch_of_stroke, layers).clamp(max=1)
+        return pictures_of(self.rasteriser, batch)
 
     def see(
         self, pictures: Float[Tensor, "sketches height width"]
@@ -81,6 +79,15 @@ class RasterModel(nn.Module):
         weight = next(self.module.parameters(), shown)
         shown = shown.to(weight.device, weight.dtype if weight.is_floating_point() else None)
         return self.module(shown[:, None].expand(-1, self.channels, -1, -1))
+
+
+def pictures_of(
+    rasteriser: Rasteriser, batch: SketchBatch
+) -> Float[Tensor, "sketches size size"]:
+    """Drawings as SLA takes them apart: strokes rasterised alone, laid over each other, clipped."""
+    layers = rasteriser.layers(batch)
+    blank = layers.new_zeros(len(batch), *layers.shape[1:])
+    return blank.index_add(0, batch.sketch_of_stroke, layers).clamp(max=1)
 
 
 class SketchCNN(nn.Module):

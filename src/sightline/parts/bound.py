@@ -12,8 +12,10 @@ from torch import Tensor
 from sightline.errors import GameError
 from sightline.models.place import place
 from sightline.models.protocol import PictureModel, SketchModel
+from sightline.models.raster import pictures_of
 from sightline.models.sketchxainet import StrokeTokens
 from sightline.sketch.batch import SketchBatch
+from sightline.sketch.raster import Rasteriser
 from sightline.sketch.sketch import Sketch
 
 
@@ -83,7 +85,19 @@ def noisy(
 def ink_of(model: PictureModel, batch: SketchBatch) -> Float[Tensor, "height width"]:
     """The picture of one drawing as its model draws it."""
     with torch.no_grad():
-        return model.rasteriser.layers(batch).sum(0).clamp(max=1)
+        return pictures_of(model.rasteriser, batch)[0]
+
+
+def see_softly(
+    model: PictureModel, batch: SketchBatch, soft: Rasteriser
+) -> Float[Tensor, "sketches labels"]:
+    """The model's answer to its own pictures, with the gradient of ``soft``'s."""
+    if not batch.points.requires_grad:
+        return model(batch)
+    smooth = soft(batch)
+    with torch.no_grad():
+        own = pictures_of(model.rasteriser, batch)
+    return model.see(smooth + (own - smooth).detach())
 
 
 def prepared(model: object, sketch: Sketch) -> Sketch:

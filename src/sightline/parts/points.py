@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sightline.models.protocol import PictureModel, SketchModel, StrokeModel
 from sightline.models.sketchxainet import StrokeTokens
-from sightline.parts.bound import Bound, Noise, batch_of, ink_of, unfit
+from sightline.parts.bound import Bound, Noise, batch_of, ink_of, see_softly, unfit
 from sightline.sketch.batch import SketchBatch, offsets_of
 from sightline.sketch.raster import Rasteriser
 from sightline.sketch.sketch import Sketch
@@ -99,9 +99,7 @@ class BoundPoints(Bound):
         batch = self.batch.with_points(points)
         if rasteriser is None or not isinstance(self.model, PictureModel):
             return self.model(batch)
-        smooth = rasteriser(batch)
-        own = ink_of(self.model, batch)
-        return self.model.see(smooth + (own - smooth).detach())
+        return see_softly(self.model, batch, rasteriser)
 
     def ink(self) -> Float[Tensor, "height width"] | None:
         """All points."""

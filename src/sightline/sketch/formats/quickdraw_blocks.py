@@ -17,6 +17,7 @@ from jaxtyping import Bool, Int, Num, UInt8
 from sightline.errors import DrawingError
 from sightline.sketch.columns import Columns
 from sightline.sketch.formats.quickdraw import parse_line
+from sightline.sketch.formats.quickdraw_exact import read_exact
 
 _MARK = b'"drawing":0'
 _NEWLINE, _COMMA, _OPEN, _CLOSE = b"\n,[]"
@@ -73,6 +74,9 @@ def read_block(text: bytes) -> Columns | None:
     Regular is one JSON object a line with strings ``word`` and ``key_id``, and ``drawing`` without
     white space; all strokes of the block simplified or all raw.
     """
+    exact = read_exact(text)
+    if exact is not None:
+        return exact
     # A quotation mark inside a JSON string is escaped, so the mark is no part of one.
     head, *rest = text.split(_MARK[:-1])
     bodies, tails = [], [head]
