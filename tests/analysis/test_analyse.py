@@ -113,17 +113,6 @@ def test_ablations_side_by_side(run, collection, model, tmp_path):
     assert "give the full one first" in wrong.output
 
 
-def test_parts_json_names_the_parts(run, tmp_path, model):
-    from sightline.cli.analyse import _part_names, _with_part_names
-
-    sketch = sl.Sketch.from_strokes([[(0, 0), (1, 1)]] * 3, label="ring", parts=("0", "1", "7"))
-    (tmp_path / "parts.json").write_text('{"ring": ["band", "stone"]}')
-    told = _with_part_names(sketch, _part_names(tmp_path))
-    assert told.parts == ("band", "stone", "7")
-    (tmp_path / "parts.json").write_text("torn {")
-    assert _with_part_names(sketch, _part_names(tmp_path)).parts == ("0", "1", "7")
-
-
 def test_wrong_models_are_told_the_cure(run, collection, tmp_path):
     sl.save(sl.sketch_cnn(LABELS), tmp_path / "cnn")
     done = run("shapes", collection, "--model", tmp_path / "cnn")

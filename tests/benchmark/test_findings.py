@@ -81,6 +81,7 @@ def test_holm_by_hand():
     # 4 hypotheses at 5 %: 0.01 * 4, 0.012 * 3, 0.03 * 2
     assert holm({"a": 0.012, "b": 0.01, "c": 0.03, "d": 0.5}) == {"a", "b"}
     assert holm({"a": 0.02, "b": 0.02, "c": 0.02}) == set()
+    assert holm({"a": 0.01, "b": 0.02, "c": 0.04}) == {"a", "b", "c"}  # 0.01 * 3, 0.02 * 2, 0.04
     assert holm({}) == set()
 
 

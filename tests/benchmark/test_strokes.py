@@ -103,6 +103,7 @@ def test_what_must_be_is(found):
     assert (values["first"]["shapley"] == 1).all()
     assert (values["labels"]["attention"] == 1).all()  # attention does not know the label
     assert (values["labels"]["by length"] == 1).all()
+    assert values["labels"]["shapley"].max() < 1
     assert (values["weights 100%"]["by order"] == 1).all()
     assert (values["random labels"]["by length"] == 1).all()
     assert 0.2 < found.learnt <= 1

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from sightline.errors import GameError
 from sightline.inversion import Descent, invert, recover, transfer
-from sightline.inversion.invert import movable
+from sightline.inversion.descent import movable
 from sightline.models.load import load
 from sightline.models.protocol import PictureModel
 from sightline.sketch.batch import SketchBatch
@@ -207,6 +207,8 @@ def test_starts():
     assert all((a == b).all() for a, b in zip(locations(first), locations(again), strict=True))
     assert not any((a == w.locations[0]).any() for a, w in zip(starts, other, strict=True))
     assert not (starts[0] == starts[1]).any()
+    twins = recover(net, [scribble(2, 3), scribble(3, 3)], seed=1, descent=SHORT)
+    assert not (twins[0].locations[0] == twins[1].locations[0]).any()
     assert np.concatenate(starts[:3]).std() == pytest.approx(0.1, rel=0.2)
     assert [way.restart for way in first] == [0, 1, 2] * 2
     drawn = transfer(net, drawings, "beta", restarts=2, descent=SHORT)
@@ -331,3 +333,11 @@ def test_distance_forgets_a_common_translation():
     )
     assert way.distance() == pytest.approx(best, abs=1e-3)
     assert way.distance() <= best
+
+
+def test_a_trajectory_draws_itself(tmp_path):
+    (way,) = transfer(stroke_net(), [scribble(2)], "beta", descent=SHORT)
+    way.plot(tmp_path / "way.png", steps=(0, 2))
+    way.animate(tmp_path / "way.gif")
+    assert (tmp_path / "way.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "way.gif").read_bytes().startswith(b"GIF89a")

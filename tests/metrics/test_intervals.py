@@ -161,7 +161,9 @@ def test_the_median_and_its_interval():
     assert 35 <= interval.low < 50 < interval.high <= 65
     assert bootstrap_median([3.0, 1.0]).estimate == 1.0  # the lower of two
     assert bootstrap_median([1.0, np.inf, np.inf]).estimate == np.inf
-    assert bootstrap_median(np.arange(9.0), seed=1) == bootstrap_median(np.arange(9.0), seed=1)
+    first, again = (bootstrap_median(np.arange(99.0) ** 2, seed=1) for _ in range(2))
+    assert first == again
+    assert first != bootstrap_median(np.arange(99.0) ** 2, seed=2)
 
 
 def test_the_interval_of_the_median_covers_it():

@@ -81,9 +81,9 @@ def test_training_on_2_and_3_processes_is_that_of_one(tmp_path):
             assert mine["train_loss"] == pytest.approx(alone["train_loss"], abs=1e-9)
 
 
-def workers_of(agent: int) -> list[int]:
+def workers_of(parent: int) -> list[int]:
     """Processes that torchrun started."""
-    return [int(pid) for pid in Path(f"/proc/{agent}/task/{agent}/children").read_text().split()]
+    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
 
 @pytest.mark.slow

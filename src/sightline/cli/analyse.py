@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sightline.cli.options import AS_JSON, MODEL, SKIP_BAD, read_drawings
+from sightline.cli.options import AS_JSON, MODEL, SKIP_BAD, read_drawings, read_splits
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,7 +46,9 @@ def strokes(data: Path, out: Path | None, skip_bad: bool, as_json: bool) -> None
     from sightline.metrics.intervals import wilson
     from sightline.sketch.statistics import statistics_by_label, stroke_statistics
 
-    sketches = _read(data, skip_bad)
+    sketches, skipped = read_drawings(data, skip_bad)
+    if skipped.count:
+        click.echo(str(skipped), err=True)
     whole, by_label = stroke_statistics(sketches), statistics_by_label(sketches)
     short = wilson(sum(len(s) <= 10 for s in sketches), len(sketches))
     record = whole.as_dict() | {
@@ -390,41 +391,11 @@ def _quantiles(name: str, row: Mapping[str, float]) -> str:
     )
 
 
-def _read(data: Path, skip_bad: bool) -> list[Sketch]:
-    sketches, skipped = read_drawings(data, skip_bad)
-    if skipped.count:
-        click.echo(str(skipped), err=True)
-    table = _part_names(data)
-    return [_with_part_names(s, table) for s in sketches]
-
-
 def _train_and_test(
     data: Path, seed: int, skip_bad: bool, limit: int | None
 ) -> tuple[list[Sketch], list[Sketch]]:
-    from sightline.sketch.collection import split_collection
-
-    splits = split_collection(_read(data, skip_bad), data, seed=seed)
+    splits = read_splits(data, seed, skip_bad)
     test = splits["test"]
     if limit is not None and limit < len(test):
         test = [test[i * len(test) // limit] for i in range(limit)]
     return splits["train"], test
-
-
-def _part_names(data: Path) -> Mapping[str, Sequence[str]]:
-    """Names of the parts that a folder's parts.json gives to numbers: {label: [names]}."""
-    path = data / "parts.json"
-    if not path.is_file():
-        return {}
-    try:
-        table = json.loads(path.read_text())
-    except ValueError:
-        return {}
-    return table if isinstance(table, dict) else {}
-
-
-def _with_part_names(sketch: Sketch, table: Mapping[str, Sequence[str]]) -> Sketch:
-    names = table.get(sketch.label or "")
-    if not names or sketch.parts is None:
-        return sketch
-    told = {str(i): str(name) for i, name in enumerate(names)}
-    return replace(sketch, parts=tuple(told.get(part, part) for part in sketch.parts))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sightline.cli.explain import METHOD_NAMES
-from sightline.cli.options import AS_JSON, MODEL, SKIP_BAD, read_drawings
+from sightline.cli.options import AS_JSON, MODEL, SKIP_BAD, read_splits
 
 if TYPE_CHECKING:
     from sightline.benchmark.findings import Findings
@@ -104,7 +104,7 @@ def strokes(
         methods=methods or None,
         seed=seed,
     )
-    given = _drawings(data, split, seed, skip_bad)
+    given = read_splits(data, seed, skip_bad)[split]
     found = benchmark_strokes(
         sl.load(model), given, settings, batch=batch, progress=_progress("drawings")
     )
@@ -149,7 +149,7 @@ def inversion(
     from sightline.inversion import Descent, score_inversion
 
     network = sl.load(model)
-    given = _some(_drawings(data, split, seed, skip_bad), drawings, seed)
+    given = _some(read_splits(data, seed, skip_bad)[split], drawings, seed)
     walk = Descent.of(network)
     walk = walk if steps is None else replace(walk, steps=steps)
     scores = {
@@ -168,15 +168,6 @@ def inversion(
         click.echo(json.dumps({kind: s.as_dict() for kind, s in scores.items()}))
     else:
         _print_inversion(scores, walk.steps)
-
-
-def _drawings(data: Path, split: str, seed: int, skip_bad: bool) -> list[Sketch]:
-    from sightline.sketch.collection import split_collection
-
-    sketches, skipped = read_drawings(data, skip_bad)
-    if skipped.count:
-        click.echo(str(skipped), err=True)
-    return split_collection(sketches, data, seed=seed)[split]
 
 
 def _some(sketches: list[Sketch], count: int | None, seed: int) -> list[Sketch]:

@@ -31,3 +31,13 @@ def read_drawings(path: Path, skip_bad: bool) -> tuple[list[Sketch], Skipped]:
     skipped = Skipped()
     sketches = read_collection(path, on_error="skip" if skip_bad else "raise", skipped=skipped)
     return sketches, skipped
+
+
+def read_splits(path: Path, seed: int, skip_bad: bool) -> dict[str, list[Sketch]]:
+    """The splits of a collection; what was left out is said on stderr."""
+    from sightline.sketch.collection import split_collection
+
+    sketches, skipped = read_drawings(path, skip_bad)
+    if skipped.count:
+        click.echo(str(skipped), err=True)
+    return split_collection(sketches, path, seed=seed)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sightline.inversion.invert import Descent, invert, recover, transfer
+from sightline.inversion.descent import Descent
+from sightline.inversion.invert import invert, recover, transfer
 from sightline.inversion.scores import InversionScores, inversion_scores, score_inversion
 from sightline.inversion.trajectory import Trajectory
 

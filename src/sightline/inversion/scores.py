@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from sightline.errors import GameError
-from sightline.inversion.invert import Descent, Progress, recover, transfer
+from sightline.inversion.descent import Descent
+from sightline.inversion.invert import Progress, recover, transfer
 from sightline.inversion.trajectory import Trajectory, layout_distance
 from sightline.metrics.intervals import Interval, bootstrap_mean, bootstrap_median
 from sightline.models.door import as_model
