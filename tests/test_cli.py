@@ -181,6 +181,7 @@ def test_demo_makes_one_page_that_needs_nothing_else(run, house, tmp_path):
     assert done.exit_code == 0, done.output
     page = (tmp_path / "demo" / "report.html").read_text()
     assert page.count("<section>") == 7
+    assert page.count("Where its strokes would have to stand") == 7
     assert "house" in page
     for outside in ("<script src", "<link", 'src="http', "url(http", "@import"):
         assert outside not in page

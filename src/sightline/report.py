@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from sightline.explanation import Explanation
 from sightline.game import Game
+from sightline.inversion import Trajectory, transfer
+from sightline.inversion.pictures import snapshots_figure
 from sightline.methods import explain
 from sightline.methods.shapley import MOST_PARTS
 from sightline.metrics import Agreement, Curve, agreement, deletion, insertion
@@ -36,12 +38,16 @@ class Measured:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One drawing of a report: the answer, the main explanation first among all, the points."""
+    """One drawing of a report: the answer, the main explanation first among all, the points.
+
+    ``walk`` moves its strokes until the runner-up is the answer.
+    """
 
     sketch: Sketch
     answers: list[Answer]
     measured: list[Measured]
     points: Explanation
+    walk: Trajectory | None
 
     @property
     def main(self) -> Measured:
@@ -63,7 +69,9 @@ def examine(model: SketchModel, sketch: Sketch, *, seed: int = 0) -> Case:
         Measured(w, deletion(game, w), insertion(game, w), agreement(w, whys[0])) for w in whys
     ]
     points = explain(Game(model, Points(model.prepare(sketch)), target), "p_sla")
-    return Case(sketch, recognise(model, sketch), measured, points)
+    answers = recognise(model, sketch)
+    walk = transfer(model, [sketch], answers[1].label)[0] if len(answers) > 1 else None
+    return Case(sketch, answers, measured, points, walk)
 
 
 def _budget(name: str) -> int | None:
@@ -121,7 +129,15 @@ def _card(case: Case) -> str:
         curves=figure_svg(curves),
         reference=main.why.made.method,
         rows=rows,
+        walk=_walk(case.walk),
     )
+
+
+def _walk(walk: Trajectory | None) -> str:
+    if walk is None:
+        return ""
+    picture = figure_svg(snapshots_figure(walk, steps=(0, 1, 3, 10, 100)))
+    return _WALK.format(target=html.escape(walk.target), picture=picture)
 
 
 def _row(measured: Measured) -> str:
@@ -170,4 +186,8 @@ _CARD = """<section><h2>{name}</h2>
 <details open><summary>All methods on the same game</summary>
 <table><tr><th>method</th><th>deletion ↓</th><th>insertion ↑</th><th>rank agreement with
 {reference}</th><th>same first</th><th>evaluations</th><th>seconds</th></tr>
-{rows}</table></details></section>"""
+{rows}</table></details>
+{walk}</section>"""
+
+_WALK = """<details><summary>Where its strokes would have to stand to be a {target}</summary>
+{picture}</details>"""
