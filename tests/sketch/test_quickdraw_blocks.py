@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from itertools import product
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from generated import lines, records
 from sightline.errors import DrawingError
 from sightline.sketch.columns import Columns
 from sightline.sketch.formats.quickdraw_blocks import read_block, read_lines
+from sightline.sketch.formats.quickdraw_exact import read_exact
 
 
 def same(ours: Columns | None, theirs: Columns) -> bool:
@@ -134,9 +136,10 @@ def test_a_block_without_lines_is_nothing():
     assert read_block(GOOD[:-1]) is None
 
 
-def test_whatever_byte_is_changed_both_readers_agree():
+@pytest.mark.parametrize(("top", "reader"), [(400, read_block), (256, read_exact)])
+def test_whatever_byte_is_changed_the_readers_agree(top, reader):
     """Where the block is read at all, every line is good and the drawings are the same."""
-    text = lines(records(4, seed=5, top=400))
+    text = lines(records(4, seed=5, top=top))
     luck = np.random.default_rng(11)
     alphabet = np.frombuffer(b'[],.-0123456789"{}:e \n\\a', np.uint8)
     read = 0
@@ -151,13 +154,84 @@ def test_whatever_byte_is_changed_both_readers_agree():
             changed.insert(at, byte)
         else:
             del changed[at]
-        columns = read_block(bytes(changed))
+        columns = reader(bytes(changed))
         if columns is not None:
             theirs, refused = read_lines(bytes(changed), "a", 1)
             assert refused == [], bytes(changed)
             assert same(columns, theirs), bytes(changed)
             read += 1
     assert read > 300
+
+
+EXACT = (
+    '{{"word":"cat","countrycode":"CH","timestamp":"2017","recognized":true,"key_id":"7",'
+    '"drawing":{}}}\n'
+)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name, line in IRREGULAR.items()
+        if b'{"word":"cat","key_id":"7","drawing":' in line and b"[1,2],[3,4]]]}" not in line
+    ],
+)
+def test_irregular_drawings_under_regular_heads_are_left_too(name, place):
+    drawing = IRREGULAR[name].decode().split('"drawing":', 1)[1][:-2]
+    block = [EXACT.format("[[[1,2],[3,4]]]").encode()] * 2
+    assert len(read_exact(b"".join(block))) == 2
+    block.insert(place, EXACT.format(drawing).encode())
+    assert read_block(b"".join(block)) is None
+
+
+SEPARATORS = [
+    left + middle + right
+    for left in ("", "]", "]]", "]]]", "]]]]")
+    for middle in (",", "", ",,")
+    for right in ("", "[", "[[", "[[[", "[[[[")
+]
+
+
+def test_whatever_stands_between_numbers_the_readers_agree():
+    """Every separator in every place between four numbers."""
+    read = 0
+    for first, second, third in product(SEPARATORS, SEPARATORS, [",", "],[", "]],[["]):
+        text = EXACT.format(f"[[[1{first}2{second}3{third}4]]]").encode() * 2
+        columns = read_exact(text)
+        if columns is not None:
+            theirs, refused = read_lines(text, "a", 1)
+            assert refused == [], text
+            assert same(columns, theirs), text
+            read += 1
+    assert read == 3  # [[1,2],[3,4]], [[123],[4]], and two strokes of one point
+
+
+@pytest.mark.parametrize(("number", "read"), [
+    ("0", True), ("7", True), ("99", True), ("100", True), ("255", True), ("256", False),
+    ("300", False), ("999", False), ("1000", False), ("00", False), ("07", False), ("-1", False),
+    ("1.0", False),
+])  # fmt: skip
+def test_which_numbers_are_read_exactly(number, read):
+    text = EXACT.format(f"[[[{number},2],[3,{number}]]]").encode()
+    columns = read_exact(text)
+    assert (columns is not None) == read
+    if columns is not None:
+        assert columns.points.tolist() == [[int(number), 2], [3, int(number)]]
+
+
+@pytest.mark.parametrize("change", [
+    ("cat", "c\\u0061t"), ("cat", "c\tat"), ("cat", "c\u00e4t"), ('"7"', '""'), ('"7"', "7"),
+    ("true", "null"), (',"timestamp":"2017"', ""), ('"timestamp"', '"timestomp"'), ("{", " {"),
+    ("}", "} "), ("2017", '"'), ("CH", 'C","H'),
+])  # fmt: skip
+def test_which_heads_are_not_read_exactly(change):
+    good = EXACT.format("[[[1,2],[3,4]]]")
+    assert good.replace(*change) != good
+    assert read_exact((good + good).encode()) is not None
+    for text in (good + good.replace(*change), good.replace(*change) + good):
+        assert read_exact(text.encode()) is None
 
 
 def test_bad_lines_are_named_and_the_good_ones_kept():

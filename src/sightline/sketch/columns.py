@@ -37,6 +37,7 @@ class Columns:
         strokes: strokes of each drawing.
         lengths: points of each stroke.
         points: all points.
+        hashed: the split of each drawing by the hash of its key, where somebody has looked.
     """
 
     keys: Sequence[str]
@@ -47,6 +48,7 @@ class Columns:
     strokes: Int[np.ndarray, " drawings"]
     lengths: Int[np.ndarray, " strokes"]
     points: Num[np.ndarray, "2 points"]
+    hashed: Int[np.ndarray, " drawings"] | None = None
 
     @classmethod
     def from_strokes(
@@ -88,6 +90,7 @@ class Columns:
             strokes=self.strokes[first:end],
             lengths=self.lengths[slice(*strokes)],
             points=self.points[:, slice(*points)],
+            hashed=None if self.hashed is None else self.hashed[first:end],
         )
 
     def take(self, order: Int[np.ndarray, " chosen"]) -> Columns:
@@ -103,6 +106,7 @@ class Columns:
             strokes=self.strokes[order],
             lengths=lengths,
             points=self.points.take(ranges(running(self.lengths)[strokes], lengths), axis=1),
+            hashed=None if self.hashed is None else self.hashed[order],
         )
 
     def select_strokes(self, kept: Bool[np.ndarray, " strokes"]) -> Columns:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,14 @@ from sightline.sketch.collection import hashed_splits
 from sightline.sketch.columns import Columns, join, running, sieve
 from sightline.sketch.files import replace_file
 from sightline.sketch.formats.stroke3 import SPLITS
+from sightline.sketch.import_folder import Mark, begun
+from sightline.sketch.readers import Readers
 from sightline.sketch.shards import MOST_LABELS, arrow, crc32, shard_bytes
 from sightline.sketch.simplify import simplify
 from sightline.sketch.sketch import Sketch
 from sightline.sketch.sources import START, Piece, Source, find_sources
-from sightline.sketch.store import FORMAT, MANIFEST, SketchStore, read_manifest
+from sightline.sketch.store import MANIFEST, SketchStore
+from sightline.sketch.writing import Writer
 
 SHARD = 65_536
 """Drawings of a file."""
@@ -38,11 +42,15 @@ SHARD = 65_536
 MOST_POINTS = 2**22
 """Points of a file, more or less: raw drawings have more points, and memory is bounded."""
 
+MOST_PROCESSES = 4
+
+SMALL = 8_000_000
+"""Bytes of sources that are read before other processes have started."""
+
 NOT_READABLE = "not readable"
 IN_NO_SPLIT = "in no split"
 OVER = "over the most of a label"
 
-_OTHER = {"plan": "other arguments", "sources": "other sources"}
 _TOLD = 5
 """Messages about unreadable drawings that are kept."""
 
@@ -89,7 +97,7 @@ def import_drawings(
     out: str | os.PathLike[str],
     *,
     raise_bad: bool = False,
-    threads: int | None = None,
+    processes: int | None = None,
     progress: Progress | None = None,
     **plan: Any,
 ) -> SketchStore:
@@ -101,7 +109,8 @@ def import_drawings(
         out: the folder to make. If it holds a part of the same import, that goes on; if it holds
             all of it, nothing is done.
         raise_bad: stop at what cannot be read, instead of counting it.
-        threads: how many read ndjson at once; by default 4, or as many as there are processors.
+        processes: how many read ndjson beside this one; 0 for none. By default 4, or as many as
+            there are processors; none for less than 8 MB.
         progress: told after every block.
         plan: the fields of `Plan`.
 
@@ -121,26 +130,11 @@ def import_drawings(
     arrow()
     work = _Import(find_sources(sources), Path(out), Plan(**plan))
     if not work.manifest["finished"]:
-        threads = min(4, os.cpu_count() or 1) if threads is None else threads
-        work.run(raise_bad=raise_bad, threads=threads, progress=progress)
+        count = work.processes() if processes is None else processes
+        reading = Readers(count, seed=work.plan.seed, raise_bad=raise_bad)
+        with Writer() as writer, reading as readers:
+            work.run(readers, writer, raise_bad=raise_bad, progress=progress)
     return SketchStore.open(out, check=False)
-
-
-@dataclass(frozen=True)
-class _Mark:
-    """A place in the sources, and what was found before it."""
-
-    source: int = 0
-    position: tuple[int, ...] = START
-    seen: tuple[int, ...] = (0, 0, 0)
-    dropped: dict[str, int] = field(default_factory=dict)
-    refused: tuple[str, ...] = ()
-    of_label: dict[str, int] = field(default_factory=dict)
-
-    @classmethod
-    def from_json(cls, told: dict[str, Any]) -> _Mark:
-        lists = {name: tuple(told[name]) for name in ("position", "seen", "refused")}
-        return cls(**{**told, **lists})
 
 
 class _Pending:
@@ -172,8 +166,8 @@ class _Import:
 
     def __init__(self, sources: list[Source], out: Path, plan: Plan) -> None:
         self.sources, self.out, self.plan = sources, out, plan
-        self.manifest = self._begun()
-        self.mark = _Mark.from_json(self.manifest["resume"] or asdict(_Mark()))
+        self.manifest = begun(out, asdict(plan), sources)
+        self.mark = Mark.from_json(self.manifest["resume"] or asdict(Mark()))
         self.marks = deque([self.mark])
         self.pending = tuple(_Pending() for _ in SPLITS)
         self.written = [0, 0, 0]
@@ -181,15 +175,23 @@ class _Import:
             self.written[SPLITS.index(shard["split"])] += shard["drawings"]
         self.label_ids = {label: i for i, label in enumerate(self.manifest["label_ids"])}
 
-    def run(self, *, raise_bad: bool, threads: int, progress: Progress | None) -> None:
+    def processes(self) -> int:
+        """How many should read: none where they would not be started before all is read."""
+        size = sum(file.stat().st_size for source in self.sources for file in source.files)
+        return min(MOST_PROCESSES, os.cpu_count() or 1) if size >= SMALL and sys.executable else 0
+
+    def run(
+        self, readers: Readers, writer: Writer, *, raise_bad: bool, progress: Progress | None
+    ) -> None:
         """Read what is not read, write what is not written."""
+        self.writer = writer
         sizes = [sum(file.stat().st_size for file in source.files) for source in self.sources]
         before, total = running(np.array(sizes)), max(sum(sizes), 1)
         start = self.mark
         self._save(finished=False)  # from here on the folder is this import's
         for number, source in enumerate(self.sources[start.source :], start.source):
             position = start.position if number == start.source else START
-            for piece in source.pieces(position, raise_bad=raise_bad, threads=threads):
+            for piece in source.pieces(position, readers=readers, raise_bad=raise_bad):
                 self._take(number, source, piece)
                 if progress is not None:
                     share = (before[number] + piece.share * sizes[number]) / total
@@ -198,30 +200,6 @@ class _Import:
             while self.pending[split].drawings:
                 self._write(split)
         self._save(finished=True)
-
-    def _begun(self) -> dict[str, Any]:
-        """What the folder says, once it is seen to be of this very import; or what it will say."""
-        asked = {"plan": asdict(self.plan), "sources": [_told(s) for s in self.sources]}
-        if not (self.out / MANIFEST).is_file():
-            if self.out.exists() and any(_not_ours(self.out)):
-                raise DrawingError(f"{self.out} holds other files; give a folder of its own")
-            _clean(self.out)
-            empty: dict[str, Any] = {split: {} for split in SPLITS}
-            begun = {"format": FORMAT, "finished": False, "labels": [], "label_ids": []}
-            return {
-                **begun, **asked, "drawings": empty, "dropped": {}, "refused": [],
-                "resume": None, "shards": [],
-            }  # fmt: skip
-        manifest = read_manifest(self.out)
-        for name, value in json.loads(json.dumps(asked)).items():
-            if manifest.get(name) != value:
-                changed = _difference(manifest, name, value)
-                raise DrawingError(
-                    f"{self.out} holds an import of {_OTHER[name]}: {changed}; "
-                    "give the same to go on, or another folder"
-                )
-        _clean(self.out)
-        return manifest
 
     def _take(self, number: int, source: Source, piece: Piece) -> None:
         """Sort a piece's drawings into the splits, write what is full, move the mark."""
@@ -243,7 +221,7 @@ class _Import:
             new = min(first + max(self.written[split] - seen[split], 0), end)
             seen[split] += end - first
             self.pending[split].add(self._simplified(kept.part(new, end)))
-        self.mark = _Mark(
+        self.mark = Mark(
             number,
             piece.position,
             tuple(seen),
@@ -255,6 +233,7 @@ class _Import:
         for split, pending in enumerate(self.pending):
             while pending.drawings >= self.plan.shard or pending.points >= MOST_POINTS:
                 self._write(split)
+                self._save(finished=False)
 
     def _places(
         self, columns: Columns, source: Source, piece: Piece
@@ -264,6 +243,8 @@ class _Import:
             return np.full(len(columns), SPLITS.index(piece.split))
         if self.plan.splits == "source" and source.splits:
             return np.array([source.splits.get(key, -1) for key in columns.keys], np.int64)
+        if columns.hashed is not None:
+            return columns.hashed
         return hashed_splits(columns.keys, self.plan.seed)
 
     def _at_most(self, columns: Columns) -> tuple[Columns, dict[str, int], int]:
@@ -293,28 +274,23 @@ class _Import:
         return replace(columns, lengths=lengths, points=np.concatenate(simple).T)
 
     def _write(self, split: int) -> None:
-        """One more file of a split, and the manifest that knows it."""
+        """Have one more file of a split written."""
         columns = self.pending[split].take(self.plan.shard)
         self.written[split] += len(columns)
         label = self._labels(columns)
-        data = shard_bytes(columns, label)
         name = SPLITS[split]
         number = sum(shard["split"] == name for shard in self.manifest["shards"])
         told: dict[str, Any] = {
             "file": f"{name}-{number:05d}.arrow",
             "split": name,
             "drawings": len(columns),
-            "bytes": len(data),
-            "crc32": crc32(data),
         }
-        with replace_file(self.out / told["file"]) as stream:
-            stream.write(data)
         self.manifest["shards"].append(told)
         counts = self.manifest["drawings"][name]
         labels = list(self.label_ids)
         for index, count in zip(*np.unique(label, return_counts=True), strict=True):
             counts[labels[index]] = counts.get(labels[index], 0) + int(count)
-        self._save(finished=False)
+        self.writer.give(lambda: _write_shard(self.out, told, columns, label))
 
     def _labels(self, columns: Columns) -> Int[np.ndarray, " drawings"]:
         """The numbers of the labels, in the order in which files have had them."""
@@ -341,10 +317,13 @@ class _Import:
         }
         for split, counts in self.manifest["drawings"].items():
             self.manifest["drawings"][split] = dict(sorted(counts.items()))
-        with replace_file(self.out / MANIFEST) as stream:
-            stream.write(json.dumps(self.manifest, indent=1).encode())
+        # As it is now, but for the sizes of files that are still to be written before it.
+        shards = list(self.manifest["shards"])
+        drawings = {split: dict(counts) for split, counts in self.manifest["drawings"].items()}
+        manifest = {**self.manifest, "shards": shards, "drawings": drawings}
+        self.writer.give(lambda: _write_manifest(self.out, manifest))
 
-    def _is_written(self, mark: _Mark) -> bool:
+    def _is_written(self, mark: Mark) -> bool:
         return all(seen <= done for seen, done in zip(mark.seen, self.written, strict=True))
 
 
@@ -352,34 +331,16 @@ def _simple(strokes: Sequence[np.ndarray], epsilon: float) -> Sequence[np.ndarra
     return simplify(Sketch.from_strokes(strokes), epsilon=epsilon).strokes
 
 
-def _told(source: Source) -> dict[str, Any]:
-    """A source as the manifest knows it: by name, sizes and times of change."""
-    stats = [file.stat() for file in source.files]
-    return {
-        "path": str(source.path),
-        "bytes": [stat.st_size for stat in stats],
-        "changed_ns": [stat.st_mtime_ns for stat in stats],
-    }
+def _write_shard(
+    out: Path, told: dict[str, Any], columns: Columns, label: Int[np.ndarray, " drawings"]
+) -> None:
+    """Write a file, and tell what only then is known."""
+    data = shard_bytes(columns, label)
+    told |= {"bytes": len(data), "crc32": crc32(data)}
+    with replace_file(out / told["file"]) as stream:
+        stream.write(data)
 
 
-def _difference(manifest: dict[str, Any], name: str, asked: Any) -> str:
-    there = manifest.get(name)
-    if name == "plan" and isinstance(there, dict):
-        changed = [key for key in asked if asked[key] != there.get(key)]
-        return ", ".join(f"{key} was {there.get(key)}, now {asked[key]}" for key in changed)
-    return "a file was added, left out, renamed or changed"
-
-
-def _not_ours(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.iterdir() if not _half(path))
-
-
-def _half(path: Path) -> bool:
-    """Whether a file is what a kill left of a file that was being written."""
-    return path.name.startswith((f".{MANIFEST}.", *(f".{split}-" for split in SPLITS)))
-
-
-def _clean(folder: Path) -> None:
-    for path in list(folder.iterdir()) if folder.is_dir() else ():
-        if _half(path):
-            path.unlink()
+def _write_manifest(out: Path, manifest: dict[str, Any]) -> None:
+    with replace_file(out / MANIFEST) as stream:
+        stream.write(json.dumps(manifest, indent=1).encode())

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import re
-import zlib
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import unquote
 
 from sightline.errors import DrawingError
+from sightline.sketch.blocks import blocks_of
 from sightline.sketch.collection import named_splits
 from sightline.sketch.columns import Columns, labelled
 from sightline.sketch.formats import sketchxai_h5
-from sightline.sketch.formats.quickdraw import LONGEST_LINE
 from sightline.sketch.formats.quickdraw_bin import iter_bin_columns
-from sightline.sketch.formats.quickdraw_blocks import read_block, read_lines
 from sightline.sketch.formats.stroke3 import SPLITS, npz_rows, rows_of, strokes_of
-
-BLOCK = 2**20
-"""Bytes of ndjson that are read at once: enough to forget the cost of a call, and still cached."""
+from sightline.sketch.readers import Readers
 
 ROWS = 4096
 """Drawings of a sketch-rnn file that are read at once."""
@@ -34,9 +27,6 @@ START: tuple[int, ...] = (0, 0)
 END: tuple[int, ...] = (-1,)
 
 _AFFIX = re.compile(r"^sketchrnn[_/]|\.full$")
-
-Item = TypeVar("Item")
-Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +66,7 @@ class Source:
         return sketchxai_h5.files_of(self.path) if self.path.is_dir() else [self.path]
 
     def pieces(
-        self, position: tuple[int, ...] = START, *, raise_bad: bool = False, threads: int = 1
+        self, position: tuple[int, ...] = START, *, readers: Readers, raise_bad: bool = False
     ) -> Iterator[Piece]:
         """The drawings from a position on.
 
@@ -89,7 +79,7 @@ class Source:
             return
         reader = _iter_h5 if self.path.is_dir() else _READERS[_suffix(self.path)]
         try:
-            yield from reader(self.path, position, raise_bad, threads)
+            yield from reader(self.path, position, raise_bad, readers)
         except DrawingError as error:
             if raise_bad:
                 raise
@@ -132,86 +122,15 @@ def _suffix(path: Path) -> str:
 
 
 def _iter_ndjson(
-    path: Path, position: tuple[int, ...], raise_bad: bool, threads: int
+    path: Path, position: tuple[int, ...], raise_bad: bool, readers: Readers
 ) -> Iterator[Piece]:
-    def read(block: _Block) -> Piece:
-        text, line, behind, share = block
-        whole = text if text.endswith(b"\n") else text + b"\n"
-        columns, refused = read_block(whole), list[str]()
-        if columns is None:
-            columns, refused = read_lines(text, path.name, line + 1, raise_bad=raise_bad)
-        return Piece(columns, behind, share, refused)
-
-    yield from _ahead(read, _blocks(path, *position), threads)
-
-
-_Block = tuple[bytes, int, tuple[int, int], float]
-
-
-def _blocks(path: Path, byte: int, line: int) -> Iterator[_Block]:
-    """Whole lines, how many are before them, the position behind them, the share that is read.
-
-    The same from whatever place on: a block's end depends on the bytes from its start alone.
-    """
-    size = max(path.stat().st_size, 1)
-    text = b""
-    with open(path, "rb") as raw:
-        zipped = raw.read(2) == b"\x1f\x8b"
-        raw.seek(0)
-        stream = gzip.GzipFile(fileobj=raw) if zipped else raw
-        try:
-            stream.seek(byte)
-            while data := stream.read1(BLOCK):
-                text += data
-                while len(text) >= BLOCK and (end := _cut(text)):
-                    block, text = text[:end], text[end:]
-                    byte, before, line = byte + end, line, line + block.count(b"\n")
-                    yield block, before, (byte, line), raw.tell() / size
-                if len(text) > LONGEST_LINE:
-                    raise DrawingError(
-                        f"{path.name} line {line + 1} is longer than {LONGEST_LINE} bytes: "
-                        "expected one drawing a line (ndjson), not one JSON list"
-                    )
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            whole = text[: text.rfind(b"\n") + 1]
-            before, line = line, line + whole.count(b"\n")
-            if whole:
-                yield whole, before, (byte + len(whole), line), 1.0
-            raise DrawingError(
-                f"{path.name} is truncated or damaged after line {line} ({error}); fetch it again"
-            ) from None
-    if text:
-        yield text, line, (byte + len(text), line + 1), 1.0
-
-
-def _cut(text: bytes) -> int:
-    """Behind the last line that ends within a block, else behind the first one; 0: no line ends."""
-    return (text.rfind(b"\n", 0, BLOCK) + 1) or (text.find(b"\n", BLOCK) + 1)
-
-
-def _ahead(make: Callable[[Item], Made], items: Iterator[Item], threads: int) -> Iterator[Made]:
-    """``map`` in order, some items ahead in threads of their own; one thread is this one."""
-    if threads < 2:
-        yield from map(make, items)
-        return
-    waiting: deque[Future[Made]] = deque()
-    broken: DrawingError | None = None
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(make, item))
-                if len(waiting) > threads:
-                    yield waiting.popleft().result()
-        except DrawingError as error:
-            broken = error
-        while waiting:
-            yield waiting.popleft().result()
-    if broken is not None:
-        raise broken
+    for block, read in readers.map(blocks_of(path, *position)):
+        behind = block.end, block.behind
+        yield Piece(read.columns, behind, block.share, read.refused)
 
 
 def _iter_bin(
-    path: Path, position: tuple[int, ...], raise_bad: bool, threads: int
+    path: Path, position: tuple[int, ...], raise_bad: bool, readers: Readers
 ) -> Iterator[Piece]:
     size = max(path.stat().st_size, 1)
     for columns, byte in iter_bin_columns(path, position[0]):
@@ -219,7 +138,7 @@ def _iter_bin(
 
 
 def _iter_npz(
-    path: Path, position: tuple[int, ...], raise_bad: bool, threads: int
+    path: Path, position: tuple[int, ...], raise_bad: bool, readers: Readers
 ) -> Iterator[Piece]:
     label = _AFFIX.sub("", unquote(path.stem))
     done = position[0]
@@ -247,7 +166,7 @@ def _of_rows(
 
 
 def _iter_h5(
-    path: Path, position: tuple[int, ...], raise_bad: bool, threads: int
+    path: Path, position: tuple[int, ...], raise_bad: bool, readers: Readers
 ) -> Iterator[Piece]:
     labels = sketchxai_h5.read_categories(path / sketchxai_h5.CATEGORIES)
     groups = [(s, c) for s in SPLITS for c in range(len(labels))]
@@ -261,7 +180,7 @@ def _iter_h5(
             yield Piece(columns, (place, behind), place / len(groups), refused, split)
 
 
-_READERS: dict[str, Callable[[Path, tuple[int, ...], bool, int], Iterator[Piece]]] = {
+_READERS: dict[str, Callable[[Path, tuple[int, ...], bool, Readers], Iterator[Piece]]] = {
     ".ndjson": _iter_ndjson,
     ".ndjson.gz": _iter_ndjson,
     ".bin": _iter_bin,

@@ -36,11 +36,11 @@ Mask = Bool[np.ndarray, " bytes"]
 
 
 def read_exact(text: bytes) -> Columns | None:
-    """The drawings of whole lines, the last one ended, too; None where anything is unusual.
+    r"""The drawings of whole lines, the last one ended, too; None where anything is unusual.
 
     Example:
         >>> line = b'{"word":"ant","countrycode":"CH","timestamp":"2017","recognized":true,'
-        >>> columns = read_exact(line + b'"key_id":"7","drawing":[[[0,10],[3,255]]]}\\n')
+        >>> columns = read_exact(line + b'"key_id":"7","drawing":[[[0,10],[3,255]]]}\n')
         >>> columns.keys, columns.points.tolist()
         (['7'], [[0, 10], [3, 255]])
     """
@@ -63,13 +63,13 @@ def _heads(text: bytes) -> tuple[dict[str, Any], list[int], list[int]] | None:
     """What the lines say beside the drawing, and where each drawing starts and ends."""
     data = np.frombuffer(text, np.uint8)
     line_ends = np.flatnonzero(data == _NEWLINE)
-    quotes = np.flatnonzero(data == _QUOTE)
-    if not len(line_ends) or len(quotes) != _QUOTES * len(line_ends) or text[-1] != _NEWLINE:
+    marks = np.flatnonzero(data == _QUOTE)
+    if not len(line_ends) or len(marks) != _QUOTES * len(line_ends) or text[-1] != _NEWLINE:
         return None
     plain = (data - np.uint8(_SPACE)) < 128 - _SPACE  # ASCII that is no control character
     if np.count_nonzero(plain) + len(line_ends) != len(data) or (data == _BACKSLASH).any():
         return None
-    quotes = quotes.reshape(-1, _QUOTES)
+    quotes = marks.reshape(-1, _QUOTES)
     line_starts = np.append(0, line_ends[:-1] + 1)
     known = quotes[:, 11] + len(_RECOGNISED)
     true = data.take(known, mode="clip") == _TRUE[0]
@@ -109,9 +109,7 @@ def _between(
 ) -> list[str]:
     """What is between two quotation marks of every line."""
     told = text.decode("ascii")
-    return [
-        told[a:b] for a, b in zip((opening + 1).tolist(), closing.tolist(), strict=True)
-    ]
+    return [told[a:b] for a, b in zip((opening + 1).tolist(), closing.tolist(), strict=True)]
 
 
 def _strokes(text: Bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
