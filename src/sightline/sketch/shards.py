@@ -34,7 +34,9 @@ def shard_bytes(columns: Columns, label: Int[np.ndarray, " drawings"]) -> memory
     pa = arrow()
     points = narrow(columns.points)
     per_drawing = running(columns.points_per_drawing).astype(np.int32)
-    pairs = pa.FixedSizeListArray.from_arrays(pa.array(points.T.ravel()), 2)
+    beside = np.empty(points.shape[::-1], points.dtype)
+    beside[:, 0], beside[:, 1] = points  # in a tenth of the time of points.T.ravel()
+    pairs = pa.FixedSizeListArray.from_arrays(pa.array(beside.ravel()), 2)
     lengths = pa.array(columns.lengths.astype(np.int32))
     strokes = pa.ListArray.from_arrays(running(columns.strokes).astype(np.int32), lengths)
     batch = pa.record_batch(
@@ -95,8 +97,8 @@ class Shard:
             self.lengths: Int[np.ndarray, " strokes"] = strokes.values.to_numpy()
             self.point_ends: Int[np.ndarray, " drawings_plus_1"] = points.offsets.to_numpy()
             # Not flatten(), which loads pyarrow.compute: a fifth of a second.
-            self.points: Real[np.ndarray, "points 2"] = (
-                points.values.values.to_numpy().reshape(-1, 2)
+            self.points: Real[np.ndarray, "points 2"] = points.values.values.to_numpy().reshape(
+                -1, 2
             )
         except (pa.ArrowException, OSError, KeyError, AttributeError, ValueError) as error:
             raise DrawingError(f"no Arrow file of drawings ({str(error)[:80]})") from None
