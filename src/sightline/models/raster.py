@@ -81,9 +81,7 @@ class RasterModel(nn.Module):
         return self.module(shown[:, None].expand(-1, self.channels, -1, -1))
 
 
-def pictures_of(
-    rasteriser: Rasteriser, batch: SketchBatch
-) -> Float[Tensor, "sketches size size"]:
+def pictures_of(rasteriser: Rasteriser, batch: SketchBatch) -> Float[Tensor, "sketches size size"]:
     """Drawings as SLA takes them apart: strokes rasterised alone, laid over each other, clipped."""
     layers = rasteriser.layers(batch)
     blank = layers.new_zeros(len(batch), *layers.shape[1:])
