@@ -1,9 +1,21 @@
+import json
+
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import sightline as sl
+from sightline.cli import main
 from sightline.errors import DrawingError
-from sightline.sketch.statistics import Distribution, statistics_by_label, stroke_statistics
+from sightline.sketch.formats.quickdraw import write_ndjson
+from sightline.sketch.importing import import_drawings
+from sightline.sketch.statistics import (
+    Distribution,
+    collection_statistics,
+    statistics_by_label,
+    store_statistics,
+    stroke_statistics,
+)
 from toys import scribble, unchecked
 
 
@@ -72,3 +84,20 @@ def test_nothing_has_no_statistics():
             stroke_statistics([])
         with pytest.raises(DrawingError, match="no values"):
             Distribution.of([])
+
+
+def test_a_collection_on_disk_counts_like_the_drawings_it_was_made_of(tmp_path):
+    drawings = [
+        sl.Sketch(scribble(seed, 2 + seed % 12).strokes, label="ab"[seed % 2], name=str(seed))
+        for seed in range(40)
+    ]
+    write_ndjson(tmp_path / "all.ndjson", drawings)
+    store = import_drawings([tmp_path / "all.ndjson"], tmp_path / "store", shard=7)
+    assert store_statistics(store) == collection_statistics(drawings)
+    done = CliRunner().invoke(main, ["data", "stats", str(tmp_path / "store"), "--json"])
+    assert json.loads(done.output) == collection_statistics(drawings) | {"skipped": 0}
+    torn = tmp_path / "store/train-00001.arrow"
+    torn.write_bytes(torn.read_bytes()[:-9])
+    done = CliRunner().invoke(main, ["data", "stats", str(tmp_path / "store"), "--skip-bad"])
+    assert done.exit_code == 0
+    assert "left out train-00001.arrow" in done.stderr

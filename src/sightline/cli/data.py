@@ -26,11 +26,20 @@ def data() -> None:
 @SKIP_BAD
 @AS_JSON
 def stats(path: Path, skip_bad: bool, as_json: bool) -> None:
-    """Count drawings, labels, strokes and points of a file or folder."""
-    from sightline.sketch.statistics import collection_statistics
+    """Count drawings, labels, strokes and points of a file, a folder or a collection on disk."""
+    from sightline.sketch.formats.quickdraw import Skipped
+    from sightline.sketch.statistics import collection_statistics, store_statistics
+    from sightline.sketch.store import MANIFEST, SketchStore
 
-    sketches, skipped = read_drawings(path, skip_bad)
-    numbers = collection_statistics(sketches) | {"skipped": skipped.count}
+    if (path / MANIFEST).is_file():
+        store = SketchStore.open(path, on_error="skip" if skip_bad else "raise")
+        skipped, numbers = Skipped(), store_statistics(store)
+        for file, reason in store.damaged:
+            click.echo(f"left out {file}: {reason}", err=True)
+    else:
+        sketches, skipped = read_drawings(path, skip_bad)
+        numbers = collection_statistics(sketches)
+    numbers["skipped"] = skipped.count
     if as_json:
         click.echo(json.dumps(numbers))
         return

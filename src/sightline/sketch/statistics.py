@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from sightline.errors import DrawingError
+from sightline.sketch.formats.stroke3 import SPLITS
 from sightline.sketch.sketch import Sketch
+
+if TYPE_CHECKING:
+    from sightline.sketch.store import SketchStore
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -148,17 +152,47 @@ def collection_statistics(sketches: Sequence[Sketch]) -> dict[str, Any]:
     Raises:
         DrawingError: no drawings.
     """
-    if not sketches:
+    return _counted(
+        Counter(s.label or "(no label)" for s in sketches),
+        strokes=np.array([len(s) for s in sketches]),
+        points=np.array([len(s.points) for s in sketches]),
+        points_per_stroke=np.array([len(stroke) for s in sketches for stroke in s.strokes]),
+    )
+
+
+def store_statistics(store: SketchStore) -> dict[str, Any]:
+    """The same of a collection on disk, without reading a point.
+
+    Raises:
+        DrawingError: no drawings.
+    """
+    splits = [store.split(name) for name in SPLITS]
+    labels: Counter[str] = Counter()
+    for split in splits:
+        labels.update(split.label_counts())
+    return _counted(
+        labels,
+        strokes=np.concatenate([s.strokes_per_sketch().numpy() for s in splits]),
+        points=np.concatenate([s.points_per_sketch().numpy() for s in splits]),
+        points_per_stroke=np.concatenate([s.points_per_stroke().numpy() for s in splits]),
+    )
+
+
+def _counted(
+    labels: Counter[str],
+    *,
+    strokes: Int[np.ndarray, " drawings"],
+    points: Int[np.ndarray, " drawings"],
+    points_per_stroke: Int[np.ndarray, " strokes"],
+) -> dict[str, Any]:
+    if not len(strokes):
         raise DrawingError("the collection is empty: nothing to count")
-    strokes = np.array([len(s) for s in sketches])
-    lengths = np.array([len(stroke) for s in sketches for stroke in s.strokes])
-    labels = Counter(s.label or "(no label)" for s in sketches)
     return {
-        "drawings": len(sketches),
-        "labels": dict(sorted(labels.items())),
+        "drawings": len(strokes),
+        "labels": {label: count for label, count in sorted(labels.items()) if count},
         "strokes": _summary(strokes),
-        "points": _summary(np.array([len(s.points) for s in sketches])),
-        "points_per_stroke": _summary(lengths),
+        "points": _summary(points),
+        "points_per_stroke": _summary(points_per_stroke),
         "at_most_10_strokes": float((strokes <= 10).mean()),
     }
 

@@ -196,6 +196,10 @@ class StoredSplit:
         """Points of every drawing, int32."""
         return self._gathered([np.diff(shard.point_ends) for shard in self._shards])
 
+    def points_per_stroke(self) -> Int[Tensor, " strokes"]:
+        """Points of every stroke of every drawing, int32."""
+        return self._gathered([shard.lengths for shard in self._shards])
+
     def longest_stroke(self) -> Int[Tensor, " sketches"]:
         """Points of the longest stroke of every drawing, int32."""
         return self._gathered(
