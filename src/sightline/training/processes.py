@@ -84,4 +84,5 @@ def joined() -> Iterator[Processes]:
         torch.cuda.set_device(local)
     distributed.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo")
     yield Processes(distributed.get_rank(), distributed.get_world_size(), local)
+    distributed.barrier()  # gloo aborts a process that leaves while another still talks to it
     distributed.destroy_process_group()
