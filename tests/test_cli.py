@@ -62,6 +62,17 @@ def test_explain_says_which_methods_fit_the_model(run, model, house):
     assert "SketchXAINet reads no pictures; use shapley, kernel_shap" in done.output
 
 
+def test_compare_draws_every_method_that_fits(run, model, house, tmp_path):
+    done = run("compare", house, "--model", model, "--out", tmp_path / "all.png")
+    assert done.exit_code == 0, done.output
+    assert f"{len(METHOD_NAMES) - len(OF_PICTURES)} methods on " in done.stdout
+    assert "grad_cam is left out: " in done.stderr
+    assert (tmp_path / "all.png").read_bytes().startswith(b"\x89PNG")
+    done = run("compare", house, "--model", model, "--target", "hous")
+    assert done.exit_code == 1
+    assert "did you mean 'house'" in done.output
+
+
 def test_explain_speaks_json(run, model, house, tmp_path):
     done = run("explain", house, "--model", model, "--json", "--out", tmp_path / "why")
     answer = json.loads(done.output)

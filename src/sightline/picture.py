@@ -63,6 +63,22 @@ def figure(why: Explanation, *, target: int = 0) -> Figure:
     return fig
 
 
+def methods_figure(whys: Sequence[Explanation], *, target: int = 0, columns: int = 5) -> Figure:
+    """One panel a method, each with its own scale, since methods differ in their units."""
+    from matplotlib.figure import Figure
+
+    rows = -(-len(whys) // columns)
+    fig = Figure(figsize=(2.1 * columns, 2.35 * rows), layout="constrained")
+    panels = list(fig.subplots(rows, columns, squeeze=False).flat)
+    for axes, why in zip(panels, whys, strict=False):
+        limit = float(np.abs(why.scores[target]).max()) or 1.0
+        draw_scores(axes, why, target, limit)
+        axes.set_title(why.made.method, fontsize=9, color="#222222")
+    for axes in panels[len(whys) :]:
+        axes.axis("off")
+    return fig
+
+
 def draw_scores(axes: Axes, why: Explanation, target: int, limit: float) -> None:
     """The drawing on ``axes``, each part in the colour of its score; full colour at ``limit``."""
     sketch = why.parts.sketch

@@ -33,13 +33,14 @@ def main() -> None:
 def _register() -> None:
     from sightline.cli.analyse import analyse
     from sightline.cli.benchmark import benchmark
+    from sightline.cli.compare import compare
     from sightline.cli.data import data
     from sightline.cli.demo import demo
     from sightline.cli.explain import explain
     from sightline.cli.invert import invert
     from sightline.cli.recognisers import evaluate, train
 
-    for command in (explain, demo, data, train, evaluate, analyse, invert, benchmark):
+    for command in (explain, compare, demo, data, train, evaluate, analyse, invert, benchmark):
         main.add_command(command)
 
 
