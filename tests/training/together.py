@@ -51,3 +51,4 @@ if __name__ == "__main__":
     task, out = sys.argv[1:]
     with joined() as processes:
         {"measure": measure, "learn": learn}[task](Path(out), processes)
+        processes.leave()

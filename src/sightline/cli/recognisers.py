@@ -136,6 +136,7 @@ def train_sketch(
             sl.save(model, out / "model")
         best = max(row["valid_top1"] for row in history)
         say(f"best validation top-1 {best:.2%}; model in {out / 'model'}")
+        processes.leave()
 
 
 @evaluate.command("sketch")
@@ -177,14 +178,14 @@ def evaluate_sketch(
         network = sl.load(model)
         examples = _open(data, seed, skip_bad, _voice(processes)).examples(split, network)
         result = evaluate(network, examples, network.labels, processes=processes)
-        if not processes.first:
-            return
-    if out is not None:
-        _write(result, out)
-    if as_json:
-        click.echo(json.dumps(_as_record(result, split, len(examples))))
-    else:
-        _print(result, split, len(examples), out)
+        if processes.first:
+            if out is not None:
+                _write(result, out)
+            if as_json:
+                click.echo(json.dumps(_as_record(result, split, len(examples))))
+            else:
+                _print(result, split, len(examples), out)
+        processes.leave()
 
 
 class _Drawings(NamedTuple):
