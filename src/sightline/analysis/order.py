@@ -122,6 +122,24 @@ def reframed(change: Change) -> Change:
     return again
 
 
+def orders(shuffles: int, seed: int) -> dict[str, Change | Sequence[Change]]:
+    """The changes that `sightline analyse order` measures, by name; several are averaged."""
+    changes: dict[str, Change | Sequence[Change]] = {
+        "shuffled": [shuffled(seed + i) for i in range(shuffles)],
+        "reversed": reversed_order,
+    }
+    for share in (0.25, 0.5, 0.75):
+        changes[f"first {share:.0%}"] = first_share(share)
+        changes[f"last {share:.0%}"] = last_share(share)
+        changes[f"any {share:.0%}"] = [at_random(share, seed + i) for i in range(shuffles)]
+    for count in range(1, 11):
+        changes[f"first {count}"] = first(count)
+        changes[f"last {count}"] = last(count)
+        changes[f"first {count}, reframed"] = reframed(first(count))
+        changes[f"last {count}, reframed"] = reframed(last(count))
+    return changes
+
+
 def _kept(share: float, count: int) -> int:
     # 0.28 * 25 is 7.000000000000001 in floating point
     return max(1, math.ceil(share * count - 1e-9))

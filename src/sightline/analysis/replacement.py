@@ -104,6 +104,37 @@ def by_lines(prepared: Sequence[Sketch]) -> list[Sketch]:
     return _redrawn(prepared, [_chord(stroke) for stroke in _strokes(prepared)], False)
 
 
+def replacements(
+    model: Any, clusters: ShapeClusters, fitted: Fitted, in_shape: Sequence[int], seed: int
+) -> dict[str, Change | Sequence[Change]]:
+    """The changes that `sightline analyse shapes` measures, by name; several are averaged.
+
+    Args:
+        model: whose drawings are changed.
+        clusters: of its shapes.
+        fitted: the primitives, laid on every stroke of the drawings.
+        in_shape: which of them is nearest to each stroke in the model's embedding.
+        seed: of the random prototypes.
+    """
+
+    def in_form(prepared: Sequence[Sketch]) -> list[Sketch]:
+        nearest = chosen_primitives(model, prepared, fitted, nearest="form")
+        return with_primitives(prepared, fitted, nearest)
+
+    def at_random(scaled: bool) -> list[Change]:
+        return [by_random_prototypes(clusters, seed + i, scaled=scaled) for i in range(3)]
+
+    return {
+        "nearest prototype": by_prototypes(model, clusters),
+        "nearest prototype, scaled": by_prototypes(model, clusters, scaled=True),
+        "nearest primitive in shape": lambda drawings: with_primitives(drawings, fitted, in_shape),
+        "nearest primitive in form": in_form,
+        "straight lines": by_lines,
+        "random prototype": at_random(scaled=False),
+        "random prototype, scaled": at_random(scaled=True),
+    }
+
+
 def _chord(stroke: np.ndarray) -> np.ndarray:
     farthest = np.square(stroke - stroke[0]).sum(1).argmax()
     return stroke[[0, farthest]]

@@ -114,9 +114,15 @@ class Findings:
 
     def interval(self, test: str, method: str) -> Interval | None:
         """Mean and bootstrap interval; None where the test does not apply to the method."""
-        values = self.values[test][method]
-        values = values[np.isfinite(values)]
-        return bootstrap_mean(values, seed=self.seed) if len(values) else None
+        return self._intervals[test, method]
+
+    @cached_property
+    def _intervals(self) -> dict[tuple[str, str], Interval | None]:
+        return {
+            (test, method): _interval(values[np.isfinite(values)], self.seed)
+            for test, by_method in self.values.items()
+            for method, values in by_method.items()
+        }
 
     def compare(self, test: str, a: str, b: str) -> Comparison:
         """Two methods on the same items."""
@@ -230,6 +236,10 @@ class Findings:
             "refused": self.refused,
             "seconds": {m: c.seconds for m, c in self.cost.items()},
         }
+
+
+def _interval(values: Float[np.ndarray, " items"], seed: int) -> Interval | None:
+    return bootstrap_mean(values, seed=seed) if len(values) else None
 
 
 def holm(p_values: dict[str, float], *, level: float = LEVEL) -> set[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -11,6 +10,7 @@ from jaxtyping import Float
 
 from sightline.errors import SightlineError
 from sightline.sketch.batch import SketchBatch
+from sightline.sketch.luck import digest
 from sightline.sketch.raster import Rasteriser
 from sightline.sketch.sketch import Sketch
 
@@ -63,7 +63,7 @@ def plant(host: Sketch, donors: Sequence[Sketch], *, seed: int = 0) -> Planted |
         raise SightlineError(
             f"no drawing of another label than {host.label!r}: nothing foreign to plant"
         )
-    luck = np.random.default_rng(_seed(host, seed))
+    luck = np.random.default_rng(int.from_bytes(digest(host, f"{seed}/planted")[:8], "big"))
     room, ink = host.box[2:] - host.box[:2], _ink(host.strokes)
     # chosen once: were it drawn anew at every try, long strokes, which seldom fit, would be rare
     length = path_length(host.strokes[int(luck.integers(len(host)))])
@@ -95,8 +95,3 @@ def _inserted(host: Sketch, stroke: Float[np.ndarray, "_ 2"], index: int) -> Ske
 
 def _ink(strokes: Sequence[Float[np.ndarray, "_ 2"]]) -> Float[np.ndarray, "64 64"]:
     return _PAPER(SketchBatch.from_sketches([Sketch.from_strokes(strokes)]))[0].numpy()
-
-
-def _seed(host: Sketch, seed: int) -> int:
-    digest = hashlib.sha256(f"{seed}/planted/".encode() + host.points.tobytes()).digest()
-    return int.from_bytes(digest[:8], "big")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +17,7 @@ from sightline.benchmark.planted import Planted, path_length, plant
 from sightline.errors import GameError, unknown_name
 from sightline.explanation import Explanation
 from sightline.game import Game
-from sightline.methods import METHODS, explain
+from sightline.methods import METHODS, explain, parts_for
 from sightline.metrics.agreement import spearman
 from sightline.metrics.concordance import kendall_w
 from sightline.metrics.flipping import areas, presence_along
@@ -26,6 +25,7 @@ from sightline.models.door import as_model
 from sightline.models.protocol import SketchModel
 from sightline.models.recognise import recognise
 from sightline.parts import Points, Strokes
+from sightline.sketch.luck import digest
 from sightline.sketch.sketch import Sketch
 from sightline.targets import ClassScore, Scale
 
@@ -164,7 +164,7 @@ class _Run:
         """Recognised drawings, label by label in turn, in an order by luck."""
         fewest, most = self.settings.strokes
         by_label: dict[str, list[Sketch]] = defaultdict(list)
-        for sketch in sorted(self.sketches, key=lambda s: digest(s, self.settings.seed)):
+        for sketch in shuffled(self.sketches, self.settings.seed):
             if sketch.label in self.model.labels and fewest <= len(sketch) <= most:
                 by_label[str(sketch.label)].append(sketch)
         chosen: list[Sketch] = []
@@ -217,12 +217,12 @@ class _Run:
 
     def _explained(self, game: Game, method: str) -> Explanation:
         settings, sketch = self.settings, game.parts.sketch
-        if method == "p_sla":  # asks about points, which add up to strokes
-            prepared = game.model.prepare(sketch)
+        parts = parts_for(method, game.model, sketch)
+        if isinstance(parts, Points):  # which add up to strokes
             targets = ClassScore(list(game.targets), scale=settings.scale)
-            points = Game(game.model, Points(prepared), targets, batch=self.batch)
-            return explain(points, method).on(Strokes(points.parts.sketch))
-        seed = int(digest(sketch, settings.seed)[:8], 16)
+            points = Game(game.model, parts, targets, batch=self.batch)
+            return explain(points, method).on(Strokes(parts.sketch))
+        seed = int.from_bytes(_luck(sketch, settings.seed)[:4], "big")
         budget = settings.budget if method in SAMPLERS else None
         return explain(game, method, budget=budget, seed=seed)
 
@@ -241,7 +241,7 @@ class _Run:
         label = str(sketch.label)
         game = self._game(self.model, sketch, (label, self._other(sketch)))
         scores = self._all_scores(game)
-        reference = rounded(self._explained(game, REFERENCE).scores)[0]
+        reference = self._reference(game, scores)
         areas_of = self._part_deletion(game, scores)
         for method, found in scores.items():
             self._note("agreement", method, _or_zero(spearman(found[0], reference)))
@@ -255,9 +255,15 @@ class _Run:
         if checked:
             self._checks(sketch, scores)
 
+    def _reference(self, game: Game, scores: dict[str, Scores]) -> Float[np.ndarray, " strokes"]:
+        if REFERENCE in scores:
+            return scores[REFERENCE][0]
+        return rounded(self._explained(game, REFERENCE).scores)[0]
+
     def _other(self, sketch: Sketch) -> str:
         others = [label for label in self.model.labels if label != sketch.label]
-        return others[int(digest(sketch, self.settings.seed)[8:16], 16) % len(others)]
+        own = int.from_bytes(_luck(sketch, self.settings.seed)[4:8], "big")
+        return others[own % len(others)]
 
     def _planted(self, sketch: Sketch) -> None:
         planted = plant(sketch, self.sketches, seed=self.settings.seed)
@@ -340,9 +346,13 @@ class _Run:
         )
 
 
-def digest(sketch: Sketch, seed: int) -> str:
-    """Luck of a drawing's own, in hexadecimal: the order of work does not change it."""
-    return hashlib.sha256(f"{seed}/benchmark/".encode() + sketch.points.tobytes()).hexdigest()
+def shuffled(sketches: Sequence[Sketch], seed: int) -> list[Sketch]:
+    """The drawings in an order by luck, each drawing's its own."""
+    return sorted(sketches, key=lambda sketch: _luck(sketch, seed))
+
+
+def _luck(sketch: Sketch, seed: int) -> bytes:
+    return digest(sketch, f"{seed}/benchmark")
 
 
 def rounded(scores: Scores) -> Scores:

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sightline.cli.options import AS_JSON, MODEL, SKIP_BAD, read_drawings, read_splits
+from sightline.cli.options import AS_JSON, MODEL, SKIP_BAD, read_splits, read_told
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from sightline.analysis.accuracy import Change, Outcome
-    from sightline.analysis.primitives import Fitted
     from sightline.analysis.shapes import ShapeClusters
     from sightline.sketch.sketch import Sketch
 
@@ -46,9 +45,7 @@ def strokes(data: Path, out: Path | None, skip_bad: bool, as_json: bool) -> None
     from sightline.metrics.intervals import wilson
     from sightline.sketch.statistics import statistics_by_label, stroke_statistics
 
-    sketches, skipped = read_drawings(data, skip_bad)
-    if skipped.count:
-        click.echo(str(skipped), err=True)
+    sketches = read_told(data, skip_bad)
     whole, by_label = stroke_statistics(sketches), statistics_by_label(sketches)
     short = wilson(sum(len(s) <= 10 for s in sketches), len(sketches))
     record = whole.as_dict() | {
@@ -103,7 +100,7 @@ def shapes(
     import sightline as sl
     from sightline.analysis.accuracy import accuracy_under
     from sightline.analysis.primitives import PRIMITIVES, fit_primitives
-    from sightline.analysis.replacement import chosen_primitives
+    from sightline.analysis.replacement import chosen_primitives, replacements
     from sightline.analysis.shapes import shape_clusters, shape_model, stroke_shapes
 
     network = sl.load(model)
@@ -114,7 +111,7 @@ def shapes(
     held_out = found.explained(*stroke_shapes(network, prepared), seed=seed)
     fitted = fit_primitives([stroke for s in prepared for stroke in s.strokes])
     chosen = chosen_primitives(network, prepared, fitted)
-    changes = _replacements(network, found, fitted, chosen, seed)
+    changes = replacements(network, found, fitted, chosen, seed)
     outcomes = accuracy_under(network, test, changes, seed=seed)
     shares = {name: chosen.count(i) / len(chosen) for i, name in enumerate(PRIMITIVES)}
     record = {
@@ -177,12 +174,12 @@ def order(
     """Similarity of order embeddings; accuracy under other orders and with strokes cut off."""
     import sightline as sl
     from sightline.analysis.accuracy import accuracy_under
-    from sightline.analysis.order import order_similarity, order_use
+    from sightline.analysis.order import order_similarity, order_use, orders
     from sightline.models.sketchxainet import SketchXAINet
 
     network = sl.load(model)
     train, test = _train_and_test(data, seed, skip_bad, limit)
-    outcomes = accuracy_under(network, test, _orders(shuffles, seed), seed=seed)
+    outcomes = accuracy_under(network, test, orders(shuffles, seed), seed=seed)
     used = order_use(train, rows=rows)
     record: dict[str, Any] = {
         "drawings": len(test),
@@ -249,50 +246,6 @@ def ablation(
     click.echo(
         "\npublished: Tiny, 345 categories of QuickDraw: other data, compare which loss is larger"
     )
-
-
-# --- what is measured -----------------------------------------------------------------------------
-
-
-def _replacements(
-    network: Any, found: ShapeClusters, fitted: Fitted, chosen: Sequence[int], seed: int
-) -> dict[str, Change | Sequence[Change]]:
-    from sightline.analysis import replacement as r
-
-    def in_form(prepared: Sequence[Sketch]) -> list[Sketch]:
-        nearest = r.chosen_primitives(network, prepared, fitted, nearest="form")
-        return r.with_primitives(prepared, fitted, nearest)
-
-    return {
-        "nearest prototype": r.by_prototypes(network, found),
-        "nearest prototype, scaled": r.by_prototypes(network, found, scaled=True),
-        "nearest primitive in shape": lambda drawings: r.with_primitives(drawings, fitted, chosen),
-        "nearest primitive in form": in_form,
-        "straight lines": r.by_lines,
-        "random prototype": [r.by_random_prototypes(found, seed + i) for i in range(3)],
-        "random prototype, scaled": [
-            r.by_random_prototypes(found, seed + i, scaled=True) for i in range(3)
-        ],
-    }
-
-
-def _orders(shuffles: int, seed: int) -> dict[str, Change | Sequence[Change]]:
-    from sightline.analysis import order as o
-
-    changes: dict[str, Change | Sequence[Change]] = {
-        "shuffled": [o.shuffled(seed + i) for i in range(shuffles)],
-        "reversed": o.reversed_order,
-    }
-    for share in (0.25, 0.5, 0.75):
-        changes[f"first {share:.0%}"] = o.first_share(share)
-        changes[f"last {share:.0%}"] = o.last_share(share)
-        changes[f"any {share:.0%}"] = [o.at_random(share, seed + i) for i in range(shuffles)]
-    for count in range(1, 11):
-        changes[f"first {count}"] = o.first(count)
-        changes[f"last {count}"] = o.last(count)
-        changes[f"first {count}, reframed"] = o.reframed(o.first(count))
-        changes[f"last {count}, reframed"] = o.reframed(o.last(count))
-    return changes
 
 
 # --- pictures -------------------------------------------------------------------------------------

@@ -171,9 +171,9 @@ def inversion(
 
 
 def _some(sketches: list[Sketch], count: int | None, seed: int) -> list[Sketch]:
-    from sightline.benchmark.strokes import digest
+    from sightline.benchmark.strokes import shuffled
 
-    return sorted(sketches, key=lambda s: digest(s, seed))[:count]
+    return shuffled(sketches, seed)[:count]
 
 
 def _progress(what: str) -> Callable[[int, int], None]:

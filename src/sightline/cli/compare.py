@@ -39,16 +39,17 @@ def compare(
     with the reason.
     """
     import sightline as sl
+    from sightline.methods import parts_for
     from sightline.picture import methods_figure, write_figure
 
     sketch = sl.read_sketch(file, index=index)
     network = sl.load(model)
     whys = []
     for name in sl.METHODS:
-        points = name == "p_sla"
-        parts = sl.Points(network.prepare(sketch)) if points else sl.Strokes(sketch)
         try:
-            game = sl.Game(network, parts, sl.ClassScore(target, scale=scale))
+            game = sl.Game(
+                network, parts_for(name, network, sketch), sl.ClassScore(target, scale=scale)
+            )
             whys.append(sl.explain(game, name, seed=seed))
         except sl.GameError as error:
             if not whys:

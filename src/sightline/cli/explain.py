@@ -83,14 +83,14 @@ def explain(
     explanation.
     """
     import sightline as sl
+    from sightline.methods import parts_for
     from sightline.models.recognise import recognise
 
     sketch = sl.read_sketch(file, index=index)
     network = sl.load(model)
     answers = recognise(network, sketch)
     chosen = method or ("shapley" if len(sketch) <= 12 else "kernel_shap")
-    parts = sl.Points(network.prepare(sketch)) if chosen == "p_sla" else sl.Strokes(sketch)
-    game = sl.Game(network, parts, sl.ClassScore(target, scale=scale))
+    game = sl.Game(network, parts_for(chosen, network, sketch), sl.ClassScore(target, scale=scale))
     why = sl.explain(game, chosen, budget=budget, seed=seed)
     stem = out or Path(f"{file.name.split('.')[0]}-why")
     picture, saved = stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".safetensors")

@@ -229,7 +229,8 @@ def _distance(way: Trajectory) -> str:
 
 def _print_steps(way: Trajectory) -> None:
     from sightline.inversion.panels import percent, probabilities
-    from sightline.inversion.pictures import STEPS, step_name
+    from sightline.inversion.pictures import step_name
+    from sightline.inversion.trajectory import PUBLISHED_STEPS
 
     told = probabilities(way)
     wide = max(len(label) for label in ("answer", *(way.labels[a] for a in way.answers)))
@@ -237,7 +238,7 @@ def _print_steps(way: Trajectory) -> None:
     click.echo(
         f" step  {'answer':{wide}s}         " + "".join(f"  {label:>{w}s}" for label, w in heads)
     )
-    for step in sorted({min(step, way.steps) for step in STEPS}):
+    for step in sorted({min(step, way.steps) for step in PUBLISHED_STEPS}):
         values = [
             f"  {percent(values[step]):>{w}s}"
             for (_, values, _), (_, w) in zip(told, heads, strict=True)

@@ -33,11 +33,16 @@ def read_drawings(path: Path, skip_bad: bool) -> tuple[list[Sketch], Skipped]:
     return sketches, skipped
 
 
+def read_told(path: Path, skip_bad: bool) -> list[Sketch]:
+    """The drawings of a collection; what was left out is said on stderr."""
+    sketches, skipped = read_drawings(path, skip_bad)
+    if skipped.count:
+        click.echo(str(skipped), err=True)
+    return sketches
+
+
 def read_splits(path: Path, seed: int, skip_bad: bool) -> dict[str, list[Sketch]]:
     """The splits of a collection; what was left out is said on stderr."""
     from sightline.sketch.collection import split_collection
 
-    sketches, skipped = read_drawings(path, skip_bad)
-    if skipped.count:
-        click.echo(str(skipped), err=True)
-    return split_collection(sketches, path, seed=seed)
+    return split_collection(read_told(path, skip_bad), path, seed=seed)

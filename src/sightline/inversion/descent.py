@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -15,7 +15,6 @@ from sightline.models.protocol import PictureModel, SketchModel, StrokeModel
 from sightline.models.sketchxainet import StrokeTokens
 from sightline.parts.bound import see_softly
 from sightline.sketch.batch import SketchBatch
-from sightline.sketch.raster import Rasteriser
 
 Movable = Callable[[Float[Tensor, "strokes 2"]], Float[Tensor, "sketches labels"]]
 
@@ -93,10 +92,5 @@ def movable(model: SketchModel, batch: SketchBatch, descent: Descent) -> Movable
 
     if not isinstance(model, PictureModel):
         return lambda location: model(moved(location))
-    soft = soft_rasteriser(model.rasteriser, descent.sharpness)
+    soft = model.rasteriser.softened(descent.sharpness)
     return lambda location: see_softly(model, moved(location), soft)
-
-
-def soft_rasteriser(own: Rasteriser, sharpness: float) -> Rasteriser:
-    """The same lines with a sigmoid's edge, whose gradient reaches further than a line's own."""
-    return replace(own, profile="sigmoid", beta=sharpness)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -20,6 +19,7 @@ from sightline.models.door import as_model
 from sightline.models.place import place
 from sightline.models.protocol import SketchModel
 from sightline.sketch.batch import SketchBatch
+from sightline.sketch.luck import digest
 from sightline.sketch.sketch import Sketch
 
 Layout = Float[np.ndarray, "_ 2"]
@@ -225,8 +225,8 @@ def _check_start(start: Start, sketches: Sequence[Sketch]) -> None:
 
 def _luck(sketch: Sketch, seed: int, restart: int) -> Float[Tensor, "strokes 2"]:
     """Standard normal noise, seeded by the drawing itself: other drawings do not change it."""
-    digest = hashlib.sha256(f"{seed}/{restart}/".encode() + sketch.points.tobytes()).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+    own = int.from_bytes(digest(sketch, f"{seed}/{restart}")[:7], "big")
+    generator = torch.Generator().manual_seed(own)
     return torch.randn(len(sketch), 2, generator=generator, dtype=torch.float64)
 
 

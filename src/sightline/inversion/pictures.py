@@ -29,14 +29,11 @@ from sightline.inversion.panels import (
     title,
     way_name,
 )
-from sightline.inversion.trajectory import Trajectory
+from sightline.inversion.trajectory import PUBLISHED_STEPS, Trajectory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-STEPS = (0, 1, 2, 3, 4, 5, 10, 50, 100)
-"""The columns that the authors print, after the drawing itself."""
 
 CELL, LEFT, HEAD, WORDS, CURVES = 1.18, 0.34, 0.62, 0.5, 2.5  # inches
 
@@ -45,7 +42,7 @@ CELL, LEFT, HEAD, WORDS, CURVES = 1.18, 0.34, 0.62, 0.5, 2.5  # inches
 
 
 def snapshots_figure(
-    trajectories: Trajectory | Sequence[Trajectory], steps: Sequence[int] = STEPS
+    trajectories: Trajectory | Sequence[Trajectory], steps: Sequence[int] = PUBLISHED_STEPS
 ) -> Figure:
     """The drawing as drawn and after chosen steps, with the answers; the probabilities beside.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations, groupby
@@ -16,6 +15,7 @@ from sightline.inversion.invert import Progress, recover, transfer
 from sightline.inversion.trajectory import Trajectory, layout_distance
 from sightline.metrics.intervals import Interval, bootstrap_mean, bootstrap_median
 from sightline.models.door import as_model
+from sightline.sketch.luck import digest
 from sightline.sketch.sketch import Sketch
 
 
@@ -127,8 +127,7 @@ def score_inversion(
 def other_label(sketch: Sketch, labels: Sequence[str], seed: int) -> str:
     """A label that is not the drawing's own, by a hash of the drawing and the seed."""
     others = [label for label in labels if label != sketch.label]
-    digest = hashlib.sha256(f"{seed}/other/".encode() + sketch.points.tobytes()).digest()
-    return others[int.from_bytes(digest[:4], "big") % len(others)]
+    return others[int.from_bytes(digest(sketch, f"{seed}/other")[:4], "big") % len(others)]
 
 
 def _means(groups: list[list[Trajectory]], seed: int) -> Any:

@@ -15,6 +15,7 @@ from sightline.errors import GameError
 from sightline.sketch.sketch import Sketch
 
 PUBLISHED_STEPS = (0, 1, 2, 3, 4, 5, 10, 50, 100)
+"""The columns that the authors print, after the drawing itself."""
 
 
 @dataclass(frozen=True, eq=False)

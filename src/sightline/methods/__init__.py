@@ -23,6 +23,9 @@ from sightline.methods.lime import lime
 from sightline.methods.occlusion import occlusion, random
 from sightline.methods.rise import rise
 from sightline.methods.shapley import kernel_shap, shapley
+from sightline.models.protocol import SketchModel
+from sightline.parts import Points, Strokes
+from sightline.sketch.sketch import Sketch
 
 METHODS: dict[str, Callable[..., Explanation]] = {
     "shapley": shapley,
@@ -55,6 +58,11 @@ BUDGETED = frozenset(
     {"shapley", "kernel_shap", "lime", "rise", "anchors", "smooth_grad", "integrated_gradients"}
 )
 """Methods that take a budget."""
+
+
+def parts_for(method: str, model: SketchModel, sketch: Sketch) -> Strokes | Points:
+    """What a method asks about in a drawing: its strokes; for ``p_sla`` the points it reads."""
+    return Points(model.prepare(sketch)) if method == "p_sla" else Strokes(sketch)
 
 
 def explain(
@@ -94,6 +102,7 @@ __all__ = [
     "lime",
     "occlusion",
     "p_sla",
+    "parts_for",
     "random",
     "rise",
     "shapley",

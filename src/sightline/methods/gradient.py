@@ -16,7 +16,6 @@ from sightline.game import Game, Meter
 from sightline.methods.record import record
 from sightline.models.protocol import PictureModel
 from sightline.parts import Noise
-from sightline.sketch.raster import Rasteriser
 
 DEFAULT_STEPS = 32
 DEFAULT_DRAWS = 32
@@ -158,10 +157,7 @@ def p_sla(game: Game, *, sharpness: float = 4.0) -> Explanation:
     meter = Meter(game)
     rasteriser = None
     if isinstance(game.model, PictureModel):
-        own = game.model.rasteriser
-        rasteriser = Rasteriser(
-            size=own.size, line_width=own.line_width, profile="sigmoid", beta=sharpness
-        )
+        rasteriser = game.model.rasteriser.softened(sharpness)
     slopes = game.coordinate_gradient(rasteriser=rasteriser)
     settings = {"sharpness": sharpness} if rasteriser else {}
     unit = f"{game.unit} per canvas unit"

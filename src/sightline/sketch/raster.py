@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -110,6 +110,14 @@ class Rasteriser:
         """
         strokes = len(batch.order)
         return self._draw(batch, torch.arange(strokes, device=batch.device), strokes)
+
+    def softened(self, beta: float) -> Rasteriser:
+        """The same lines with a sigmoid's edge, whose gradient reaches further than a line's own.
+
+        Args:
+            beta: how steep, per pixel.
+        """
+        return replace(self, profile="sigmoid", beta=beta)
 
     @property
     def _tau(self) -> float:
