@@ -9,6 +9,10 @@ class DrawingError(SightlineError):
     """A drawing, or a file of drawings, is broken."""
 
 
+class PhotoError(SightlineError):
+    """A photo, a box in it, or a file of annotations is broken."""
+
+
 class ModelError(SightlineError):
     """A model or its weights cannot be used as asked."""
 

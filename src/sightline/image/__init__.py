@@ -1,0 +1,1 @@
+"""Photos: reading, resizing with their coordinates, superpixels, annotations."""
