@@ -79,7 +79,7 @@ def same(a: Explanation, b: Explanation) -> None:
         np.testing.assert_array_equal(a.errors, b.errors)
     assert (a.targets, a.unit, a.made) == (b.targets, b.unit, b.made)
     assert type(a.parts) is type(b.parts)
-    drawn, again = a.parts.sketch, b.parts.sketch
+    drawn, again = a.parts.subject, b.parts.subject
     assert (drawn.label, drawn.name, drawn.parts) == (again.label, again.name, again.parts)
     for x, y in zip(drawn.strokes, again.strokes, strict=True):
         np.testing.assert_array_equal(x, y)

@@ -61,7 +61,7 @@ def test_a_pixel_belongs_to_the_cell_that_holds_its_centre():
 def test_absent_cells_are_blank_paper():
     model = picture_net().double()
     game = Game(model, GridCells(SKETCH, 4, 2), ALL)
-    ink = game.bound.ink()
+    ink = game.bound.picture()
     presence = torch.rand(3, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     pictures = ink * presence.unflatten(1, (4, 2)).repeat_interleave(4, 1).repeat_interleave(8, 2)
     with torch.no_grad():
@@ -78,7 +78,7 @@ def test_as_many_cells_as_pixels_are_pixels():
     model = linear_net().double()
     game = Game(model, GridCells(SKETCH, 16, 16), ALL)
     weight = model.module[1].weight.detach()
-    by_hand = weight * game.bound.ink().flatten()
+    by_hand = weight * game.bound.picture().flatten()
     np.testing.assert_allclose(sla(game).scores, by_hand, atol=1e-12)
     np.testing.assert_allclose(occlusion(game).scores, by_hand, atol=1e-12)
 
@@ -244,7 +244,7 @@ def test_saved_and_loaded_on_cells(tmp_path):
     again = Explanation.load(tmp_path / "why.safetensors")
     assert (again.parts.rows, again.parts.columns) == (2, 3)
     np.testing.assert_array_equal(again.scores, why.scores)
-    np.testing.assert_array_equal(again.parts.sketch.points, RAILS.points)
+    np.testing.assert_array_equal(again.parts.subject.points, RAILS.points)
 
 
 @pytest.mark.parametrize("grid", [[2], [2, 4], ["two", 3], [0, 6], None])

@@ -6,7 +6,10 @@ import pytest
 import torch
 
 from sightline import ClassScore, GameError
+from sightline.sketch.sketch import Sketch
 from toys import LABELS, unchecked
+
+RAILS = Sketch.from_strokes([[(0, 0), (8, 0)], [(0, 8), (8, 8)]])
 
 LOGITS = torch.tensor([[0.0, 2.0, 1.0, -1.0], [3.0, 0.0, 0.0, 0.0]], dtype=torch.float64)
 
@@ -22,7 +25,7 @@ LOGITS = torch.tensor([[0.0, 2.0, 1.0, -1.0], [3.0, 0.0, 0.0, 0.0]], dtype=torch
     ],
 )
 def test_labels_become_columns_in_the_order_asked(asked, names):
-    bound = ClassScore(asked).bind(LABELS, LOGITS)
+    bound = ClassScore(asked).bind(None, LABELS, LOGITS, RAILS)
     assert bound.names == names
     columns = [LABELS.index(name) for name in names]
     assert bound.classes == tuple(columns)
@@ -30,7 +33,7 @@ def test_labels_become_columns_in_the_order_asked(asked, names):
 
 
 def test_without_labels_classes_are_numbered():
-    bound = ClassScore([3, 0]).bind((), LOGITS)
+    bound = ClassScore([3, 0]).bind(None, (), LOGITS, RAILS)
     assert bound.names == ("3", "0")
 
 
@@ -42,20 +45,20 @@ def test_scales_by_hand():
     }
     expected["log-probability"] = expected["probability"].log()
     for scale, values in expected.items():
-        bound = ClassScore(0, scale=scale).bind((), two)
+        bound = ClassScore(0, scale=scale).bind(None, (), two, RAILS)
         assert bound.unit == scale
         torch.testing.assert_close(bound.read(two), values)
 
 
 def test_probabilities_of_all_classes_sum_to_one():
-    read = ClassScore([0, 1, 2, 3], scale="probability").bind((), LOGITS).read
+    read = ClassScore([0, 1, 2, 3], scale="probability").bind(None, (), LOGITS, RAILS).read
     torch.testing.assert_close(read(LOGITS).sum(1), torch.ones(2, dtype=torch.float64))
 
 
 def test_large_logits_do_not_overflow():
     huge = torch.tensor([[1000.0, -1000.0]])
     for scale in ("probability", "log-probability"):
-        assert ClassScore([0, 1], scale=scale).bind((), huge).read(huge).isfinite().all()
+        assert ClassScore([0, 1], scale=scale).bind(None, (), huge, RAILS).read(huge).isfinite().all()
 
 
 def test_an_unknown_scale_names_the_known():
@@ -75,4 +78,4 @@ def test_no_target_is_a_mistake(labels):
 @pytest.mark.parametrize("wrong", [1.5, [1.5], [None], torch.tensor(1)])
 def test_what_is_neither_label_nor_index_is_named(wrong):
     with unchecked(), pytest.raises(GameError, match="is neither a label nor an index"):
-        ClassScore(wrong).bind(LABELS, LOGITS)
+        ClassScore(wrong).bind(None, LABELS, LOGITS, RAILS)

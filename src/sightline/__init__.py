@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sightline.version import __version__
 
 _PUBLIC = {
-    "errors": ["SightlineError", "DrawingError", "ModelError", "GameError"],
+    "errors": ["SightlineError", "DrawingError", "PhotoError", "ModelError", "GameError"],
     "sketch.sketch": ["Sketch"],
     "sketch.batch": ["SketchBatch"],
     "sketch.read": ["read_sketch", "write_sketch"],
@@ -22,11 +22,27 @@ _PUBLIC = {
     "sketch.simplify": ["simplify"],
     "sketch.statistics": ["stroke_statistics"],
     "sketch.raster": ["Rasteriser"],
+    "image.photo": ["Photo"],
+    "image.read": ["read_photo"],
+    "image.frame": ["Frame"],
+    "image.annotations": ["read_instances", "read_panoptic"],
+    "scenes.scene": ["draw_scene"],
     "models.load": ["load", "save"],
+    "models.load_detector": ["load_detector"],
+    "models.detector": ["Detections", "Candidates"],
+    "models.photo_classifier": ["PictureClassifier"],
     "models.sketchxainet": ["SketchXAINet", "SketchXAINetConfig", "sketchxainet"],
     "models.raster": ["RasterModel", "SketchCNN", "sketch_cnn"],
-    "parts": ["Strokes", "Points", "GridCells"],
-    "targets": ["ClassScore"],
+    "parts": ["Strokes", "Points", "GridCells", "Superpixels"],
+    "targets": [
+        "ClassScore",
+        "BoxScores",
+        "BoxEdge",
+        "BoxRival",
+        "BoxSimilarity",
+        "MissedBox",
+        "boxes_in",
+    ],
     "budget": ["Budget"],
     "game": ["Game"],
     "explanation": ["Explanation", "Provenance"],
@@ -37,6 +53,7 @@ _PUBLIC = {
         "kernel_shap",
         "lime",
         "rise",
+        "d_rise",
         "anchors",
         "sla",
         "gradient_x_input",
@@ -47,6 +64,9 @@ _PUBLIC = {
         "grad_cam_pp",
         "x_grad_cam",
         "hires_cam",
+        "odam",
+        "ssgrad_cam",
+        "eigen_cam",
         "ablation_cam",
         "full_grad",
         "attention",
@@ -106,10 +126,16 @@ if TYPE_CHECKING:
     from sightline.errors import DrawingError as DrawingError
     from sightline.errors import GameError as GameError
     from sightline.errors import ModelError as ModelError
+    from sightline.errors import PhotoError as PhotoError
     from sightline.errors import SightlineError as SightlineError
     from sightline.explanation import Explanation as Explanation
     from sightline.explanation import Provenance as Provenance
     from sightline.game import Game as Game
+    from sightline.image.annotations import read_instances as read_instances
+    from sightline.image.annotations import read_panoptic as read_panoptic
+    from sightline.image.frame import Frame as Frame
+    from sightline.image.photo import Photo as Photo
+    from sightline.image.read import read_photo as read_photo
     from sightline.inversion import Descent as Descent
     from sightline.inversion import Trajectory as Trajectory
     from sightline.inversion import invert as invert
@@ -121,6 +147,8 @@ if TYPE_CHECKING:
     from sightline.methods import anchors as anchors
     from sightline.methods import attention as attention
     from sightline.methods import attention_rollout as attention_rollout
+    from sightline.methods import d_rise as d_rise
+    from sightline.methods import eigen_cam as eigen_cam
     from sightline.methods import explain as explain
     from sightline.methods import full_grad as full_grad
     from sightline.methods import grad_cam as grad_cam
@@ -131,12 +159,14 @@ if TYPE_CHECKING:
     from sightline.methods import kernel_shap as kernel_shap
     from sightline.methods import lime as lime
     from sightline.methods import occlusion as occlusion
+    from sightline.methods import odam as odam
     from sightline.methods import p_sla as p_sla
     from sightline.methods import random as random
     from sightline.methods import rise as rise
     from sightline.methods import shapley as shapley
     from sightline.methods import sla as sla
     from sightline.methods import smooth_grad as smooth_grad
+    from sightline.methods import ssgrad_cam as ssgrad_cam
     from sightline.methods import x_grad_cam as x_grad_cam
     from sightline.metrics import agreement as agreement
     from sightline.metrics import bootstrap_mean as bootstrap_mean
@@ -146,8 +176,12 @@ if TYPE_CHECKING:
     from sightline.metrics import kendall_w as kendall_w
     from sightline.metrics import paired as paired
     from sightline.metrics import wilson as wilson
+    from sightline.models.detector import Candidates as Candidates
+    from sightline.models.detector import Detections as Detections
     from sightline.models.load import load as load
     from sightline.models.load import save as save
+    from sightline.models.load_detector import load_detector as load_detector
+    from sightline.models.photo_classifier import PictureClassifier as PictureClassifier
     from sightline.models.raster import RasterModel as RasterModel
     from sightline.models.raster import SketchCNN as SketchCNN
     from sightline.models.raster import sketch_cnn as sketch_cnn
@@ -157,6 +191,8 @@ if TYPE_CHECKING:
     from sightline.parts import GridCells as GridCells
     from sightline.parts import Points as Points
     from sightline.parts import Strokes as Strokes
+    from sightline.parts import Superpixels as Superpixels
+    from sightline.scenes.scene import draw_scene as draw_scene
     from sightline.sketch.batch import SketchBatch as SketchBatch
     from sightline.sketch.collection import read_collection as read_collection
     from sightline.sketch.collection import split_collection as split_collection
@@ -169,4 +205,10 @@ if TYPE_CHECKING:
     from sightline.sketch.statistics import stroke_statistics as stroke_statistics
     from sightline.sketch.store import SketchStore as SketchStore
     from sightline.sketch.store import StoredSplit as StoredSplit
+    from sightline.targets import BoxEdge as BoxEdge
+    from sightline.targets import BoxRival as BoxRival
+    from sightline.targets import BoxScores as BoxScores
+    from sightline.targets import BoxSimilarity as BoxSimilarity
     from sightline.targets import ClassScore as ClassScore
+    from sightline.targets import MissedBox as MissedBox
+    from sightline.targets import boxes_in as boxes_in

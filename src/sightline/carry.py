@@ -6,9 +6,11 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from sightline.errors import GameError
-from sightline.parts import GridCells, Parts, Points
+from sightline.image.photo import Photo
+from sightline.parts import GridCells, Parts, Points, Superpixels, drawing
 from sightline.sketch.batch import SketchBatch
 from sightline.sketch.raster import Rasteriser
 from sightline.sketch.sketch import Sketch
@@ -20,16 +22,18 @@ SMALLEST_PICTURE = 64
 def carry(
     scores: Float[np.ndarray, "targets parts"], before: Parts, after: Parts
 ) -> Float[np.ndarray, "targets others"]:
-    """Scores of some parts on other parts of the same drawing.
+    """Scores of some parts on other parts of the same drawing or photo.
 
-    Scores add up, so each part's score is shared out among the parts it becomes. Everything but
-    grid to grid goes by way of the strokes. Only what lies in cells without ink is lost, on the
-    way to strokes.
+    Scores add up, so each part's score is shared out among the parts it becomes. Of a drawing,
+    everything but grid to grid goes by way of the strokes; only what lies in cells without ink is
+    lost, on the way to strokes. Of a photo, everything but grid to grid goes by way of the pixels.
 
     Raises:
-        GameError: parts of a drawing with other strokes or points.
+        GameError: parts of a drawing with other strokes or points, or of another photo.
     """
-    spread = _membership(after.sketch, before.sketch)
+    if isinstance(before.subject, Photo) or isinstance(after.subject, Photo):
+        return _carry_on_photo(scores, before, after)
+    spread = _membership(drawing(after), drawing(before))
     if isinstance(before, GridCells) and isinstance(after, GridCells):
         maps = torch.from_numpy(scores).unflatten(1, (before.rows, before.columns))
         return resized(maps, (after.rows, after.columns)).flatten(1).numpy()
@@ -49,10 +53,61 @@ def carry(
 def ink_in_cells(cells: GridCells) -> Float[np.ndarray, "strokes cells"]:
     """How much ink of each stroke, drawn alone, lies in each cell; in pixels."""
     size = max(SMALLEST_PICTURE, cells.rows, cells.columns)
-    batch = SketchBatch.from_sketches([cells.sketch.normalise()], dtype=torch.float64)
+    batch = SketchBatch.from_sketches([drawing(cells).normalise()], dtype=torch.float64)
     layers = Rasteriser(size=size).layers(batch).flatten(1)
     ink = layers.new_zeros(len(layers), len(cells))
     return ink.index_add(1, cells.of_pixels(size, size).flatten(), layers).numpy()
+
+
+def heat(
+    scores: Float[np.ndarray, "targets parts"], parts: Parts
+) -> Float[Tensor, "targets height width"]:
+    """Scores at each pixel of a photo: a superpixel's own; between the centres of cells bilinear.
+
+    For looking and for ranking pixels: unlike carried scores, they do not add up.
+
+    Raises:
+        GameError: parts of a drawing.
+    """
+    photo = parts.subject
+    if not isinstance(photo, Photo):
+        raise GameError("a heat map over pixels is of a photo; a drawing has strokes: why.plot()")
+    given = torch.from_numpy(scores)
+    if isinstance(parts, Superpixels):
+        return given[:, parts.numbers]
+    assert isinstance(parts, GridCells)  # noqa: S101, photos have no other parts
+    maps = given.unflatten(1, (parts.rows, parts.columns))[None]
+    return F.interpolate(maps, photo.size, mode="bilinear", align_corners=False)[0]
+
+
+def _carry_on_photo(
+    scores: Float[np.ndarray, "targets parts"], before: Parts, after: Parts
+) -> Float[np.ndarray, "targets others"]:
+    photo, other = before.subject, after.subject
+    if not (isinstance(photo, Photo) and isinstance(other, Photo) and _alike(photo, other)):
+        raise GameError("these parts are of another photo, or of a drawing")
+    given = torch.from_numpy(scores)
+    if isinstance(before, Superpixels):
+        if isinstance(after, Superpixels) and torch.equal(before.numbers, after.numbers):
+            return scores
+        number = before.numbers.flatten()
+        size = torch.bincount(number, minlength=len(before))
+        spread = (given / size)[:, number].unflatten(1, photo.size)
+    else:
+        assert isinstance(before, GridCells)  # noqa: S101, photos have no other parts
+        cells = given.unflatten(1, (before.rows, before.columns))
+        if isinstance(after, GridCells):
+            return resized(cells, (after.rows, after.columns)).flatten(1).numpy()
+        spread = resized(cells, photo.size)
+    owner = (
+        after.numbers if isinstance(after, Superpixels) else after.of_pixels(*photo.size)  # type: ignore[union-attr]
+    )
+    total = given.new_zeros(len(given), len(after))
+    return total.index_add(1, owner.flatten(), spread.flatten(1)).numpy()
+
+
+def _alike(photo: Photo, other: Photo) -> bool:
+    return photo is other or np.array_equal(photo.pixels, other.pixels)
 
 
 def _shares(amounts: Float[np.ndarray, "from to"]) -> Float[np.ndarray, "from to"]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -14,15 +15,26 @@ from torch import Tensor, nn
 
 from sightline.budget import Budget
 from sightline.errors import GameError, SightlineError, first_line
+from sightline.image.photo import Photo
 from sightline.memory import MOST_REMEMBERED, Remembered
 from sightline.models.as_found import as_found
-from sightline.models.door import as_model
+from sightline.models.detector import Candidates, Detections, Detector, PhotoModel, Reply
+from sightline.models.door import as_model, as_photo_model
 from sightline.models.place import place
-from sightline.parts import Bound, BoundPoints, Noise, Parts
+from sightline.models.protocol import SketchModel
+from sightline.parts import (
+    Bound,
+    BoundPoints,
+    GridCells,
+    Noise,
+    Parts,
+    Points,
+    Strokes,
+    Superpixels,
+)
 from sightline.sketch.raster import Rasteriser
-from sightline.targets import ClassScore
+from sightline.targets import BoundTargets, BoxScores, BoxSimilarity, ClassScore, Target, boxes_in
 
-LARGEST_BATCH = 512
 NEED_NO_GRADIENT = "shapley, kernel_shap, lime, rise, anchors, occlusion"
 
 
@@ -34,11 +46,14 @@ class Game:
     state.
 
     Args:
-        model: a model of drawings (`sightline.load`), or any picture classifier, which is then
-            wrapped in a `RasterModel` of 224 pixels.
+        model: a model of drawings (`sightline.load`), a detector (`sightline.load_detector`), or
+            any picture classifier, which is then wrapped in a `RasterModel` or, where the parts
+            are of a photo, a `PictureClassifier`, both of 224 pixels.
         parts: what comes and goes.
-        targets: what is asked; the predicted class by default.
-        batch: largest number of rows for one forward pass; halved when memory runs out.
+        targets: what is asked, one or several of one unit; by default the predicted class, or
+            every box that a detector finds.
+        batch: largest number of rows for one forward pass; halved when memory runs out. By default
+            512 drawings or 32 photos.
         remember: keep the answers to whole coalitions, so that each is computed once however
             many methods ask; an evaluation is counted all the same.
 
@@ -59,25 +74,31 @@ class Game:
         self,
         model: object,
         parts: Parts,
-        targets: ClassScore | None = None,
+        targets: Target | Sequence[Target] | None = None,
         *,
-        batch: int = LARGEST_BATCH,
+        batch: int | None = None,
         remember: bool = False,
     ) -> None:
-        if batch < 1:
+        if batch is not None and batch < 1:
             raise GameError(f"batch is {batch}; it must be at least 1")
-        self.model = as_model(model)
-        _check_parts_and_targets(parts, targets)
+        asked = _checked_targets(parts, targets)
+        self.model = _as_model(model, parts)
         self.parts = parts
-        self.batch = batch
-        self.rows_at_once = batch
+        self.seen_inside: dict[object, Any] = {}
+        """What methods saw inside the model on the whole input, so that they share one pass."""
         with as_found(self.model):
             bound = parts.bind(self.model)
             can = remember and len(parts) <= MOST_REMEMBERED
+            can &= not isinstance(self.model, Detector)
             self._bound: Bound = Remembered(bound) if can else bound
+            self.batch = self.rows_at_once = batch or bound.rows_at_once
             both = torch.tensor([[1.0], [0.0]]).expand(2, len(parts)).to(*place(self.model))
             output = _checked(self._first_play(both), rows=2)
-        self._targets = (targets or ClassScore()).bind(tuple(self.model.labels), output)
+            asked = asked or [_every_box(self.model, parts)]
+        labels = tuple(self.model.labels)
+        self._targets = _together(
+            [target.bind(self.model, labels, output, parts.subject) for target in asked]
+        )
         self.evaluations = 2
         ends = self._targets.read(output).double().cpu()
         self.value, self.base = ends[0], ends[1]
@@ -91,6 +112,16 @@ class Game:
     def classes(self) -> tuple[int, ...]:
         """Index of each target's class, as `answers` counts them."""
         return self._targets.classes
+
+    @property
+    def candidates(self) -> tuple[int, ...]:
+        """Candidate of a dense head behind each target; none for other targets."""
+        return self._targets.candidates
+
+    @property
+    def boxes(self) -> Float[Tensor, "targets 4"] | None:
+        """Box of each target, xyxy in pixels of the photo; None for other targets."""
+        return self._targets.boxes
 
     @property
     def unit(self) -> str:
@@ -124,7 +155,13 @@ class Game:
         self._check_presence(presence)
 
         def first(rows: Tensor) -> Tensor:
-            return _checked(self._play(rows), rows=len(rows)).argmax(1)
+            answer = _checked(self._play(rows), rows=len(rows))
+            if not isinstance(answer, Tensor):
+                raise GameError(
+                    f"{type(self.model).__name__} finds boxes and names no class; use "
+                    "another method than anchors"
+                )
+            return answer.argmax(1)
 
         with as_found(self.model):
             return self._in_pieces(presence, first).long()
@@ -226,11 +263,11 @@ class Game:
     def _values(self, rows: Tensor) -> Tensor:
         return self._targets.read(_checked(self._play(rows), rows=len(rows)))
 
-    def _play(self, rows: Tensor) -> Tensor:
+    def _play(self, rows: Tensor) -> Reply:
         with torch.no_grad():
             return self._bound(rows)
 
-    def _first_play(self, rows: Tensor) -> Tensor:
+    def _first_play(self, rows: Tensor) -> Reply:
         """A failure here is a model that does not fit; later ones are passed on as they are."""
         try:
             return self._play(rows)
@@ -306,17 +343,72 @@ class Meter:
         return None if limit is None else limit - self.seconds
 
 
-def _check_parts_and_targets(parts: object, targets: object) -> None:
-    if not isinstance(parts, Parts):
+def _checked_targets(parts: object, targets: object) -> list[Target]:
+    """The targets as a list; empty for the default."""
+    if not isinstance(parts, Strokes | Points | GridCells | Superpixels):
         raise GameError(
             f"a {type(parts).__name__} is no set of parts: give sl.Strokes(sketch), "
-            "sl.Points(sketch) or sl.GridCells(sketch, rows, columns)"
+            "sl.Points(sketch), sl.Superpixels(photo) or sl.GridCells(sketch or photo, rows, "
+            "columns)"
         )
-    if targets is not None and not isinstance(targets, ClassScore):
+    if targets is None:
+        return []
+    asked = [targets] if isinstance(targets, Target) else targets
+    if not isinstance(asked, Sequence) or isinstance(asked, str):
         raise GameError(f"{targets!r} is no target: give sl.ClassScore({targets!r})")
+    for target in asked:
+        if not isinstance(target, Target):
+            raise GameError(f"{target!r} is no target: give sl.ClassScore({target!r})")
+    if not asked:
+        raise GameError("no target: name at least one, or leave targets out for the default")
+    return list(asked)
 
 
-def _checked(output: object, *, rows: int) -> Tensor:
+def _as_model(model: object, parts: Parts) -> SketchModel | PhotoModel | Detector:
+    return as_photo_model(model) if isinstance(parts.subject, Photo) else as_model(model)
+
+
+def _every_box(model: object, parts: Parts) -> Target:
+    """The default: the predicted class, or all that a detector finds in the photo."""
+    if not (isinstance(model, Detector) and isinstance(parts.subject, Photo)):
+        return ClassScore()
+    found = boxes_in(model, parts.subject)
+    return BoxSimilarity(found) if found.candidates is None else BoxScores(found)
+
+
+def _together(bound: Sequence[BoundTargets]) -> BoundTargets:
+    """Several targets as one dimension."""
+    if len(bound) == 1:
+        return bound[0]
+    units = {each.unit for each in bound}
+    names = tuple(name for each in bound for name in each.names)
+    if len(units) > 1:
+        raise GameError(
+            f"targets of one game share a unit; these have {', '.join(sorted(units))}: give them "
+            "one scale, or play a game each"
+        )
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise GameError(f"two targets are both named {twice!r}; ask each thing once")
+    boxes = [each.boxes for each in bound if each.boxes is not None]
+    dense = all(each.candidates for each in bound)
+    return BoundTargets(
+        names=names,
+        unit=bound[0].unit,
+        read=lambda answer: torch.cat([each.read(answer) for each in bound], 1),
+        classes=tuple(c for each in bound for c in each.classes),
+        candidates=tuple(c for each in bound for c in each.candidates) if dense else (),
+        boxes=torch.cat(boxes) if len(boxes) == len(bound) else None,
+    )
+
+
+def _checked(output: object, *, rows: int) -> Reply:
+    if isinstance(output, Candidates):
+        _check_numbers(output.scores, rows)
+        return output
+    if isinstance(output, list) and all(isinstance(each, Detections) for each in output):
+        _check_count(len(output), rows)
+        return output
     if not isinstance(output, Tensor):
         raise GameError(
             f"the model answered a {type(output).__name__}, not a tensor [batch, classes]; wrap "
@@ -327,17 +419,24 @@ def _checked(output: object, *, rows: int) -> Tensor:
             f"the model answered {output.dtype} of shape {list(output.shape)}; expected logits "
             "[batch, classes]"
         )
-    if len(output) != rows:
-        raise GameError(
-            f"the model answered {len(output)} rows for {rows} pictures; it must answer one row "
-            "a picture"
-        )
+    _check_numbers(output, rows)
+    return output.float() if output.dtype in (torch.float16, torch.bfloat16) else output
+
+
+def _check_numbers(output: Tensor, rows: int) -> None:
+    _check_count(len(output), rows)
     if not bool(output.isfinite().all()):
         raise GameError(
             "the model answered NaN or infinity; check its weights, or its precision "
             f"({output.dtype})"
         )
-    return output.float() if output.dtype in (torch.float16, torch.bfloat16) else output
+
+
+def _check_count(count: int, rows: int) -> None:
+    if count != rows:
+        raise GameError(
+            f"the model answered {count} rows for {rows} pictures; it must answer one row a picture"
+        )
 
 
 def _jacobian(values: Tensor, rows: Tensor) -> Float[Tensor, "rows targets parts"]:

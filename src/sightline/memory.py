@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sightline.models.detector import Reply
 from sightline.models.sketchxainet import StrokeTokens
 from sightline.parts import Bound, Noise
 
@@ -29,7 +30,7 @@ class Remembered(Bound):
         *,
         straight_through: bool = False,
         noise: Noise | None = None,
-    ) -> Tensor:
+    ) -> Reply:
         """The model's output, from memory where it is known."""
         whole = bool(((presence == 0) | (presence == 1)).all())
         if noise is not None or presence.requires_grad or not whole:
@@ -39,12 +40,22 @@ class Remembered(Bound):
         first = {key: row for row, key in enumerate(keys) if key not in self._answers}
         if first:
             fresh = self.bound(presence[list(first.values())])
+            assert isinstance(fresh, Tensor)  # noqa: S101, a game remembers no detector
             self._answers |= zip(first, fresh, strict=True)
         return torch.stack([self._answers[key] for key in keys])
 
-    def ink(self) -> Float[Tensor, "height width"] | None:
+    @property
+    def rows_at_once(self) -> int:
         """As bound."""
-        return self.bound.ink()
+        return self.bound.rows_at_once
+
+    def picture(self) -> Float[Tensor, "*size"] | None:
+        """As bound."""
+        return self.bound.picture()
+
+    def see(self, pictures: Float[Tensor, pictures * size]) -> Reply:
+        """As bound."""
+        return self.bound.see(pictures)
 
     def stroke_tokens(self) -> StrokeTokens | None:
         """As bound."""

@@ -1,4 +1,4 @@
-"""Pictures of explanations: strokes coloured by signed score, with a scale in the target's unit."""
+"""Pictures of explanations: parts coloured by signed score, with a scale in the target's unit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from sightline.errors import SightlineError
-from sightline.parts import GridCells, Strokes
+from sightline.image.photo import Photo
+from sightline.overlay import draw_box, draw_overlay, draw_photo
+from sightline.parts import GridCells, Strokes, drawing
 from sightline.sketch.sketch import NORMAL_SIDE
 
 if TYPE_CHECKING:
@@ -44,9 +46,11 @@ def as_svg(why: Explanation, *, target: int = 0) -> str:
 
 
 def figure(why: Explanation, *, target: int = 0) -> Figure:
-    """The drawing with its scale, and the parts ranked as bars."""
+    """The drawing with its scale, and the parts ranked as bars; of a photo `boxes_figure`."""
     from matplotlib.figure import Figure
 
+    if isinstance(why.parts.subject, Photo):
+        return boxes_figure(why, targets=[target])
     fig = Figure(figsize=(8.4, 4.2), layout="constrained")
     drawing, bars = fig.subplots(1, 2, width_ratios=(1.15, 1))
     scores = why.scores[target]
@@ -79,9 +83,46 @@ def methods_figure(whys: Sequence[Explanation], *, target: int = 0, columns: int
     return fig
 
 
+def boxes_figure(
+    why: Explanation, *, targets: Sequence[int] | None = None, columns: int = 4
+) -> Figure:
+    """The photo with its boxes, and a panel a target, each with its own scale."""
+    from matplotlib.figure import Figure
+
+    photo = why.parts.subject
+    assert isinstance(photo, Photo)  # noqa: S101, `figure` sends nothing else here
+    shown = list(range(len(why.targets)) if targets is None else targets)
+    columns = min(columns, len(shown) + 1)
+    rows = -(-(len(shown) + 1) // columns)
+    tall = photo.size[0] / photo.size[1]
+    width = 3.3 if columns > 2 else 4.2
+    fig = Figure(figsize=(width * columns, (width * tall + 0.85) * rows), layout="constrained")
+    panels = list(fig.subplots(rows, columns, squeeze=False).flat)
+    draw_photo(panels[0], photo)
+    for row in shown if why.boxes is not None else []:
+        assert why.boxes is not None  # noqa: S101, said in the line above
+        draw_box(panels[0], why.boxes[row], name=why.targets[row])
+    panels[0].set_title(photo.name or "photo", fontsize=9, color="#222222", **_PLAIN)
+    for axes, row in zip(panels[1:], shown, strict=False):
+        limit = float(np.abs(why.scores[row]).max()) or 1.0
+        draw_scores(axes, why, row, limit)
+        axes.set_title(f"{why.targets[row]}  ({why.value[row]:.2f})", fontsize=9, **_PLAIN)
+        _add_scale(fig, axes, limit, why.unit)
+        if reason := why.blank(row):
+            axes.text(0.5, 0.02, reason, transform=axes.transAxes, ha="center", fontsize=7)
+    for axes in panels[len(shown) + 1 :]:
+        axes.axis("off")
+    return fig
+
+
 def draw_scores(axes: Axes, why: Explanation, target: int, limit: float) -> None:
-    """The drawing on ``axes``, each part in the colour of its score; full colour at ``limit``."""
-    sketch = why.parts.sketch
+    """The parts on ``axes``, each in the colour of its score; full colour at ``limit``."""
+    if isinstance(why.parts.subject, Photo):
+        draw_overlay(axes, why.parts.subject, why.heat(target), limit, colour_map())
+        if why.boxes is not None:
+            draw_box(axes, why.boxes[target])
+        return
+    sketch = drawing(why.parts)
     scores = why.scores[target] / limit
     colours = colour_map()(0.5 + scores / 2)
     if isinstance(why.parts, Strokes):
@@ -151,12 +192,13 @@ _PLAIN: dict[str, Any] = {"parse_math": False}
 
 def _draw_cells(axes: Axes, cells: GridCells, colours: Float[np.ndarray, "cells 4"]) -> None:
     """The model's canvas in the colours of its cells, the drawing over it."""
-    lo, hi = cells.sketch.box[:2], cells.sketch.box[2:]
+    sketch = drawing(cells)
+    lo, hi = sketch.box[:2], sketch.box[2:]
     half = float((hi - lo).max()) / NORMAL_SIDE  # of the canvas [-1, 1], in the drawing's units
     (left, top), (right, bottom) = (lo + hi) / 2 - half, (lo + hi) / 2 + half
     picture = colours.reshape(cells.rows, cells.columns, 4)
     axes.imshow(picture, extent=(left, right, bottom, top), interpolation="nearest")
-    draw_sketch(axes, cells.sketch.strokes)
+    draw_sketch(axes, sketch.strokes)
     frame(axes, np.array([(left, top), (right, bottom)]))
 
 

@@ -55,7 +55,7 @@ class ByHand(nn.Module):
 def test_by_hand():
     model = behind(ByHand(), labels=("value",))
     game = on_map(model, 2, ClassScore("value"))
-    m = game.bound.ink().unflatten(0, (2, 8)).unflatten(2, (2, 8)).mean((1, 3)).numpy()
+    m = game.bound.picture().unflatten(0, (2, 8)).unflatten(2, (2, 8)).mean((1, 3)).numpy()
     assert m.min() > 0.01
     one, two = ByHand.weight.numpy()
     mean = 0.5 * m + 0.0 * 2 * m  # the slopes' means are 2 / 4 and 0 / 4
@@ -78,7 +78,7 @@ def test_each_is_its_paper_written_out(method, column):
     model = seeded(bent_head)
     module, game = model.module, on_map(model)
     with torch.no_grad():
-        features = module[:3](game.bound.ink()[None, None])[0].numpy()
+        features = module[:3](game.bound.picture()[None, None])[0].numpy()
 
     def head(maps):
         with torch.no_grad():
@@ -99,7 +99,7 @@ def test_grad_cam_is_captums(layer):
 
     model = seeded(bent_head, 1)
     game = on_map(model, 8 if layer == "0" else 4)
-    picture = game.bound.ink()[None, None]
+    picture = game.bound.picture()[None, None]
     peer = LayerGradCam(model.module, dict(model.module.named_modules())[layer])
     expected = [peer.attribute(picture, target=column) for column in range(len(LABELS))]
     found = grad_cam(game, layer=layer).scores
@@ -111,7 +111,7 @@ def test_grad_cam_is_captums(layer):
 def test_full_grad_is_the_frozen_network_answering_to_each_bias_alone(column):
     model = seeded(Folded)
     game = on_map(model, 16)
-    expected, head = oracle.full_grad(model.module, game.bound.ink().numpy(), column)
+    expected, head = oracle.full_grad(model.module, game.bound.picture().numpy(), column)
     why = full_grad(game)
     np.testing.assert_allclose(why.scores[column].reshape(16, 16), expected, atol=1e-12)
     assert expected.sum() + head == pytest.approx(game.value[column].item(), abs=1e-12)
@@ -159,7 +159,7 @@ def test_ablation_cam_shares_out_what_is_lost_where_features_are_positive():
     model = seeded(lambda: nn.Sequential(*bent_head()[:3], nn.ReLU(), *bent_head()[3:]))
     game = on_map(model)
     with torch.no_grad():
-        features = model.module[:4](game.bound.ink()[None, None])
+        features = model.module[:4](game.bound.picture()[None, None])
         gone = features.repeat(4, 1, 1, 1) * (1 - torch.eye(4))[:, :, None, None]
         losses = game.value - model.module[4:](gone)
     np.testing.assert_allclose(ablation_cam(game).scores.sum(1), losses.sum(0), atol=1e-12)
@@ -311,7 +311,7 @@ def test_a_layer_used_twice_or_overwritten_is_seen_as_it_was(method, layer, side
 
 
 def once_ink(model):
-    return on_map(model).bound.ink()[None, None]
+    return on_map(model).bound.picture()[None, None]
 
 
 @pytest.mark.parametrize("class_token", [True, False])

@@ -24,7 +24,7 @@ from sightline.metrics.flipping import areas, presence_along
 from sightline.models.door import as_model
 from sightline.models.protocol import SketchModel
 from sightline.models.recognise import recognise
-from sightline.parts import Points, Strokes
+from sightline.parts import Points, Strokes, drawing
 from sightline.sketch.luck import digest
 from sightline.sketch.sketch import Sketch
 from sightline.targets import ClassScore, Scale
@@ -216,12 +216,12 @@ class _Run:
         return Game(model, Strokes(sketch), targets, batch=self.batch, remember=True)
 
     def _explained(self, game: Game, method: str) -> Explanation:
-        settings, sketch = self.settings, game.parts.sketch
+        settings, sketch = self.settings, drawing(game.parts)
         parts = parts_for(method, game.model, sketch)
         if isinstance(parts, Points):  # which add up to strokes
             targets = ClassScore(list(game.targets), scale=settings.scale)
             points = Game(game.model, parts, targets, batch=self.batch)
-            return explain(points, method).on(Strokes(parts.sketch))
+            return explain(points, method).on(Strokes(drawing(parts)))
         seed = int.from_bytes(_luck(sketch, settings.seed)[:4], "big")
         budget = settings.budget if method in SAMPLERS else None
         return explain(game, method, budget=budget, seed=seed)
@@ -230,7 +230,7 @@ class _Run:
         found = {name: rounded(self._explained(game, name).scores) for name in self.methods}
         targets = len(game.targets)
         for name, rank in BASELINES.items():
-            found[name] = np.tile(rank(game.parts.sketch), (targets, 1))
+            found[name] = np.tile(rank(drawing(game.parts)), (targets, 1))
         return found
 
     def _note(self, test: str, method: str, value: float) -> None:
@@ -277,7 +277,7 @@ class _Run:
 
     def _part_deletion(self, game: Game, scores: dict[str, Scores]) -> dict[str, float]:
         """Mean probability as whole parts go, the most important first."""
-        sketch = game.parts.sketch
+        sketch = drawing(game.parts)
         names = sorted(set(sketch.parts or ()))
         if len(names) < 2:
             return {}

@@ -10,7 +10,17 @@ from sightline.explanation import Explanation
 from sightline.game import Game
 from sightline.methods.anchors import anchors
 from sightline.methods.attention import attention, attention_rollout
-from sightline.methods.cam import ablation_cam, grad_cam, grad_cam_pp, hires_cam, x_grad_cam
+from sightline.methods.cam import (
+    ablation_cam,
+    eigen_cam,
+    grad_cam,
+    grad_cam_pp,
+    hires_cam,
+    odam,
+    ssgrad_cam,
+    x_grad_cam,
+)
+from sightline.methods.d_rise import d_rise
 from sightline.methods.full_grad import full_grad
 from sightline.methods.gradient import (
     gradient_x_input,
@@ -23,8 +33,8 @@ from sightline.methods.lime import lime
 from sightline.methods.occlusion import occlusion, random
 from sightline.methods.rise import rise
 from sightline.methods.shapley import kernel_shap, shapley
-from sightline.models.protocol import SketchModel
 from sightline.parts import Points, Strokes
+from sightline.parts.bound import prepared
 from sightline.sketch.sketch import Sketch
 
 METHODS: dict[str, Callable[..., Explanation]] = {
@@ -32,6 +42,7 @@ METHODS: dict[str, Callable[..., Explanation]] = {
     "kernel_shap": kernel_shap,
     "lime": lime,
     "rise": rise,
+    "d_rise": d_rise,
     "anchors": anchors,
     "sla": sla,
     "gradient_x_input": gradient_x_input,
@@ -42,6 +53,9 @@ METHODS: dict[str, Callable[..., Explanation]] = {
     "grad_cam_pp": grad_cam_pp,
     "x_grad_cam": x_grad_cam,
     "hires_cam": hires_cam,
+    "odam": odam,
+    "ssgrad_cam": ssgrad_cam,
+    "eigen_cam": eigen_cam,
     "ablation_cam": ablation_cam,
     "full_grad": full_grad,
     "attention": attention,
@@ -51,18 +65,27 @@ METHODS: dict[str, Callable[..., Explanation]] = {
 }
 """Every method by its name; tests and the command line draw from here."""
 
-SAMPLED = frozenset({"kernel_shap", "lime", "rise", "anchors", "smooth_grad", "random"})
+SAMPLED = frozenset({"kernel_shap", "lime", "rise", "d_rise", "anchors", "smooth_grad", "random"})
 """Methods that take a seed."""
 
 BUDGETED = frozenset(
-    {"shapley", "kernel_shap", "lime", "rise", "anchors", "smooth_grad", "integrated_gradients"}
+    {
+        "shapley",
+        "kernel_shap",
+        "lime",
+        "rise",
+        "d_rise",
+        "anchors",
+        "smooth_grad",
+        "integrated_gradients",
+    }
 )
 """Methods that take a budget."""
 
 
-def parts_for(method: str, model: SketchModel, sketch: Sketch) -> Strokes | Points:
+def parts_for(method: str, model: object, sketch: Sketch) -> Strokes | Points:
     """What a method asks about in a drawing: its strokes; for ``p_sla`` the points it reads."""
-    return Points(model.prepare(sketch)) if method == "p_sla" else Strokes(sketch)
+    return Points(prepared(model, sketch)) if method == "p_sla" else Strokes(sketch)
 
 
 def explain(
@@ -91,6 +114,8 @@ __all__ = [
     "anchors",
     "attention",
     "attention_rollout",
+    "d_rise",
+    "eigen_cam",
     "explain",
     "full_grad",
     "grad_cam",
@@ -101,6 +126,7 @@ __all__ = [
     "kernel_shap",
     "lime",
     "occlusion",
+    "odam",
     "p_sla",
     "parts_for",
     "random",
@@ -108,5 +134,6 @@ __all__ = [
     "shapley",
     "sla",
     "smooth_grad",
+    "ssgrad_cam",
     "x_grad_cam",
 ]

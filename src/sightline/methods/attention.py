@@ -13,7 +13,7 @@ from sightline.explanation import Explanation
 from sightline.game import NEED_NO_GRADIENT, Game, Meter
 from sightline.methods.record import record
 from sightline.models.protocol import AttentiveModel
-from sightline.parts import Strokes
+from sightline.parts import Strokes, drawing
 
 UNIT = "share of attention"
 BLIND = "attention does not know the target: every target has the same scores"
@@ -93,7 +93,7 @@ def _attended(
         return read(torch.stack(layers))[:1]  # the class token's row
 
     row = game.inside(torch.ones(1, 1), look)[0]
-    strokes = len(game.parts.sketch)
+    strokes = len(drawing(game.parts))
     own, shares, pads = row[0], row[1 : 1 + strokes], row[1 + strokes :]
     notes = [BLIND, f"the class token itself holds {float(own):.3g}"]
     if len(pads):
@@ -103,7 +103,7 @@ def _attended(
         shares.expand(len(game.targets), -1),
         meter,
         method,
-        parts=Strokes(game.parts.sketch),
+        parts=Strokes(drawing(game.parts)),
         settings=settings,
         notes=tuple(notes),
         unit=UNIT,

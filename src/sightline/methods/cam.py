@@ -13,17 +13,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sightline.carry import carry
 from sightline.explanation import Explanation
 from sightline.game import Game, Meter
 from sightline.methods.features import (
     Output,
-    as_map,
-    choose,
-    network,
+    Seen,
+    look_inside,
     picture_of,
     see,
-    slopes,
-    watched,
+    seen,
     without_channels,
 )
 from sightline.methods.record import record
@@ -112,6 +111,63 @@ def hires_cam(game: Game, *, layer: str | nn.Module | None = None) -> Explanatio
     return _cam(game, "hires_cam", layer, weighted)
 
 
+def ssgrad_cam(game: Game, *, layer: str | nn.Module | None = None) -> Explanation:
+    """SSGrad-CAM: Grad-CAM whose weights act where the slope itself is large.
+
+    Made for detectors: a plain Grad-CAM shows every object of a class, this one the place of the
+    box. Arguments and errors as in `grad_cam`.
+
+    Source:
+        Yamauchi and Ishikawa, 2022: sum_k (mean g_k) (|g_k| / max |g_k|) A_k; without the ReLU.
+    """
+
+    def weighted(features: Features, slope: Slopes) -> Maps:
+        size = slope.abs()
+        most = size.amax((2, 3), keepdim=True)
+        near = torch.where(most > 0, size / torch.where(most > 0, most, 1), 0)
+        return (slope.mean((2, 3), keepdim=True) * near * features).sum(1)
+
+    return _cam(game, "ssgrad_cam", layer, weighted)
+
+
+def odam(game: Game, *, layer: str | nn.Module | None = None) -> Explanation:
+    """ODAM: at each place the features times their own slopes, where they speak for the target.
+
+    The positive part of `hires_cam`. For one edge of a box, ask `BoxEdge`. Arguments and errors as
+    in `grad_cam`.
+
+    Source:
+        Zhao and Chan, 2023: relu(sum_k g_k A_k), an object and a box coordinate at a time.
+    """
+
+    def weighted(features: Features, slope: Slopes) -> Maps:
+        return (slope * features).sum(1).relu()
+
+    return _cam(game, "odam", layer, weighted)
+
+
+def eigen_cam(game: Game, *, layer: str | nn.Module | None = None) -> Explanation:
+    """Eigen-CAM: the feature map along its first principal direction.
+
+    It does not ask what the target is: all targets that share a map get the same scores, and a
+    note says so. Arguments and errors as in `grad_cam`.
+
+    Source:
+        Muhammad and Yeasin, 2020: A v_1 of the uncentred singular value decomposition; the sign,
+        which the decomposition leaves open, is such that the scores sum to at least 0.
+    """
+
+    def weighted(features: Features, slope: Slopes) -> Maps:
+        places = features.flatten(1).T  # [height x width, channels]
+        _, _, directions = torch.linalg.svd(places, full_matrices=False)
+        along = (places @ directions[0]).unflatten(0, features.shape[1:])
+        along = along if float(along.sum()) >= 0 else -along
+        return along.expand(len(slope), -1, -1)
+
+    same = ("eigen_cam does not ask what the target is: maps of one layer are the same",)
+    return _cam(game, "eigen_cam", layer, weighted, notes=same)
+
+
 def ablation_cam(game: Game, *, layer: str | nn.Module | None = None) -> Explanation:
     """Ablation-CAM: feature maps weighted by what the target loses without them. No gradient.
 
@@ -123,11 +179,11 @@ def ablation_cam(game: Game, *, layer: str | nn.Module | None = None) -> Explana
         features, so that each loss is spread over the places of its channel. The paper then
         replaces |A_k| by y, which has no meaning where a logit is near 0 or below; without ReLU.
     """
-    picture, root, meter = picture_of(game, "ablation_cam"), network(game), Meter(game)
+    picture, meter = picture_of(game, "ablation_cam"), Meter(game)
     found: list[Output] = []
 
     def look(_: Tensor) -> Tensor:
-        output, features, _ = _look(game, root, picture, layer)
+        output, features, _ = look_inside(game, picture, layer)
         found.append(output)
         return features[None]
 
@@ -135,14 +191,16 @@ def ablation_cam(game: Game, *, layer: str | nn.Module | None = None) -> Explana
 
     def ablate(absent: Tensor) -> Tensor:
         with torch.no_grad(), without_channels(found[-1], absent):
-            return see(game, picture.expand(len(absent), -1, -1))
+            return see(game, picture.expand(len(absent), *picture.shape))
 
     channels = len(features)
     loss = game.value - game.inside(torch.eye(channels), ablate)  # [channels, targets]
     size = features.abs().sum((1, 2))
     weight = torch.where(size[:, None] > 0, loss / size.clamp(min=1e-300)[:, None], 0)
     maps = torch.einsum("kt,khw->thw", weight, features)
-    return _on_parts(game, maps, meter, "ablation_cam", found[-1].name)
+    cells = GridCells(game.parts.subject, *maps.shape[1:])
+    settings = {"layer": found[-1].name}
+    return record(game, maps.flatten(1), meter, "ablation_cam", parts=cells, settings=settings)
 
 
 def _cam(
@@ -150,52 +208,39 @@ def _cam(
     method: str,
     layer: str | nn.Module | None,
     weighted: Callable[[Features, Slopes], Maps],
+    *,
+    notes: tuple[str, ...] = (),
 ) -> Explanation:
-    """One forward pass; a backward pass a target, which stops at the feature map."""
-    picture, root, meter = picture_of(game, method), network(game), Meter(game)
-    game.check_differentiable()
-    names: list[str] = []
-
-    def look(_: Tensor) -> Tensor:
-        output, features, values = _look(game, root, picture, layer)
-        names.append(output.name)
-        (slope,) = slopes(values, [output.tensor])  # [targets, 1, ...]
-        return weighted(features, _map_of(slope.squeeze(1)))[None]
-
-    maps = game.inside(torch.ones(1, 1), look)[0]
-    return _on_parts(game, maps, meter, method, names[-1])
-
-
-def _look(
-    game: Game, root: nn.Module, picture: Tensor, layer: str | nn.Module | None
-) -> tuple[Output, Features, Tensor]:
-    """The layer's output for one picture, as a map, and the values that came of it."""
-    slopes_exist = not any(weight.is_inference() for weight in root.parameters())
-    with torch.set_grad_enabled(slopes_exist), watched(root) as outputs:
-        values = see(game, picture[None].clone().requires_grad_())[0]
-        output = choose(outputs, root, layer, values[0])
-    return output, _map_of(output.tensor)[0].detach(), values
+    """Weigh what feeds each target, and carry the maps to the parts of the game."""
+    meter = Meter(game)
+    looked = seen(game, method, layer)
+    maps = [weighted(each.features.double(), each.slopes.double()).cpu() for each in looked]
+    settings = {"layer": ", ".join(each.name for each in looked)}
+    notes += _blank(game, looked)
+    if len(looked) == 1:
+        cells = GridCells(game.parts.subject, *maps[0].shape[1:])
+        scores = maps[0].flatten(1)
+        return record(game, scores, meter, method, parts=cells, settings=settings, notes=notes)
+    scores = torch.zeros(len(game.targets), len(game.parts), dtype=torch.float64)
+    for each, placed in zip(looked, maps, strict=True):
+        cells = GridCells(game.parts.subject, *placed.shape[1:])
+        carried = carry(placed.flatten(1).numpy(), cells, game.parts)
+        scores[list(each.targets)] = torch.from_numpy(carried)
+    return record(game, scores, meter, method, settings=settings, notes=notes)
 
 
-def _map_of(tensor: Tensor) -> Tensor:
-    found = as_map(tensor)
-    assert found is not None  # noqa: S101, `choose` gives nothing else
-    return found
-
-
-def _on_parts(
-    game: Game,
-    maps: Maps,
-    meter: Meter,
-    method: str,
-    name: str,
-) -> Explanation:
-    height, width = maps.shape[1:]
-    return record(
-        game,
-        maps.flatten(1),
-        meter,
-        method,
-        parts=GridCells(game.parts.sketch, height, width),
-        settings={"layer": name},
-    )
+def _blank(game: Game, looked: list[Seen]) -> tuple[str, ...]:
+    """Why maps show nothing, where the layer is the cause."""
+    notes = []
+    for each in looked:
+        if not bool(each.features.any()):
+            notes.append(f"dead layer: {each.name} is 0 everywhere, so every map of it is blank")
+            continue
+        for row, target in enumerate(each.targets):
+            if not bool(each.slopes[row].any()):
+                name = game.targets[target]
+                notes.append(
+                    f"wrong layer: {name} does not change with {each.name}, so its map is blank; "
+                    "give an earlier layer=..."
+                )
+    return tuple(notes)

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from sightline.errors import GameError, unknown_name
 from sightline.game import NEED_NO_GRADIENT, Game
-from sightline.models.protocol import PictureModel
+from sightline.models.detector import Candidates
+from sightline.models.photo_classifier import PictureClassifier
 from sightline.models.raster import RasterModel
 
 
@@ -62,33 +63,129 @@ def _side(patches: Tensor) -> int:
     return math.isqrt(patches.shape[1])
 
 
-def picture_of(game: Game, method: str) -> Float[Tensor, "height width"]:
-    """The ink that a game's model looks at.
+def picture_of(game: Game, method: str) -> Float[Tensor, "*size"]:
+    """The picture that a game's model looks at: ink ``[height, width]``, or a photo's three.
 
     Raises:
         GameError: it looks at no picture, or is no module that could be watched.
     """
-    ink = game.bound.ink()
-    if ink is not None and isinstance(game.model, nn.Module):
-        return ink
-    what = "reads no pictures" if ink is None else "is no torch.nn.Module"
+    picture = game.bound.picture()
+    if picture is not None and isinstance(game.model, nn.Module):
+        return picture
+    what = "reads no pictures" if picture is None else "is no torch.nn.Module"
     raise GameError(
         f"{method} looks at the feature maps of a torch.nn.Module that reads pictures, but "
         f"{type(game.model).__name__} {what}; use {NEED_NO_GRADIENT}"
     )
 
 
-def see(game: Game, pictures: Float[Tensor, "rows height width"]) -> Float[Tensor, "rows targets"]:
-    """Values of pictures of ink, with whatever gradients are being recorded."""
-    assert isinstance(game.model, PictureModel)  # noqa: S101, picture_of has made sure
-    return game.read(game.model.see(pictures), rows=len(pictures))
+def see(game: Game, pictures: Float[Tensor, rows * size]) -> Float[Tensor, "rows targets"]:
+    """Values of pictures, with whatever gradients are being recorded."""
+    return game.read(game.bound.see(pictures), rows=len(pictures))
 
 
 def network(game: Game) -> nn.Module:
     """The module that sees the picture, whose layers have names."""
     model = game.model
     assert isinstance(model, nn.Module)  # noqa: S101, picture_of has made sure
-    return model.module if isinstance(model, RasterModel) else model
+    if isinstance(model, RasterModel | PictureClassifier):
+        return model.module
+    return model
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """One feature map of the whole input, and how some targets would change with it.
+
+    ``name`` is the layer's; ``targets`` are rows of the game's.
+    """
+
+    name: str
+    targets: tuple[int, ...]
+    features: Float[Tensor, "channels height width"]
+    slopes: Float[Tensor, "targets channels height width"]
+
+
+def seen(game: Game, method: str, layer: str | nn.Module | None) -> list[Seen]:
+    """What feeds each target: for a box the map that feeds its head, else one layer for all.
+
+    One forward pass for all targets, which all methods of one game share; a backward pass a
+    target, which stops at the feature map. Each call counts as one evaluation.
+
+    Raises:
+        GameError: no pictures, no gradient, no such layer, no map.
+    """
+    picture = picture_of(game, method)
+    game.check_differentiable()
+    key = ("seen", layer)
+    if key in game.seen_inside:
+        game.evaluations += 1
+        return game.seen_inside[key]
+    found: list[Seen] = []
+
+    def look(_: Tensor) -> Tensor:
+        found.extend(_feeding(game, picture) if layer is None else [])
+        if not found:
+            found.append(_watching(game, picture, layer))
+        return torch.zeros(1, 1)
+
+    game.inside(torch.ones(1, 1), look)
+    game.seen_inside[key] = found
+    return found
+
+
+def _feeding(game: Game, picture: Tensor) -> list[Seen]:
+    """The maps that feed a detector's heads, each with the targets that it feeds."""
+    with torch.enable_grad():
+        reply = game.bound.see(picture[None])
+        if not isinstance(reply, Candidates) or not reply.features:
+            return []
+        values = game.read(reply, rows=1)[0]
+        level = _levels(game, reply, values)
+        groups = {at: [t for t, own in enumerate(level) if own == at] for at in sorted(set(level))}
+        return [
+            Seen(
+                f"feature map {at}",
+                tuple(own),
+                reply.features[at][0].detach(),
+                slopes(values[own], [reply.features[at]])[0][:, 0],
+            )
+            for at, own in groups.items()
+        ]
+
+
+def _levels(game: Game, reply: Candidates, values: Tensor) -> list[int]:
+    """Which map feeds each target; without a candidate, the one that it depends on most."""
+    if game.candidates and reply.level is not None:
+        return reply.level[list(game.candidates)].tolist()
+    by = slopes(values, reply.features)
+    size = [
+        (g * f).abs().flatten(1).sum(1) for g, f in zip(by, reply.features, strict=True)
+    ]  # one [targets] a map
+    return torch.stack(size).argmax(0).tolist()
+
+
+def _watching(game: Game, picture: Tensor, layer: str | nn.Module | None) -> Seen:
+    """One layer of the network for all targets."""
+    output, features, values = look_inside(game, picture, layer)
+    (slope,) = slopes(values, [output.tensor])  # [targets, 1, ...]
+    maps = as_map(slope.squeeze(1))
+    assert maps is not None  # noqa: S101, `choose` gives nothing else
+    return Seen(output.name, tuple(range(len(values))), features, maps)
+
+
+def look_inside(
+    game: Game, picture: Tensor, layer: str | nn.Module | None
+) -> tuple[Output, Float[Tensor, "channels height width"], Tensor]:
+    """A layer's output for one picture, as a map, and the values that came of it."""
+    root = network(game)
+    slopes_exist = not any(weight.is_inference() for weight in root.parameters())
+    with torch.set_grad_enabled(slopes_exist), watched(root) as outputs:
+        values = see(game, picture[None].clone().requires_grad_())[0]
+        output = choose(outputs, root, layer, values[0])
+    features = as_map(output.tensor)
+    assert features is not None  # noqa: S101, `choose` gives nothing else
+    return output, features[0].detach(), values
 
 
 @contextmanager

@@ -54,7 +54,7 @@ def full_grad(game: Game) -> Explanation:
     for maps in full.maps:
         height, width = maps.shape[1:]
         placed = maps.flatten(1).double().cpu().numpy()
-        carried = carry(placed, GridCells(game.parts.sketch, height, width), game.parts)
+        carried = carry(placed, GridCells(game.parts.subject, height, width), game.parts)
         scores, lost = scores + carried, lost + (placed.sum(1) - carried.sum(1))
     gap = np.abs(game.value.numpy() - scores.sum(1) - lost - full.unplaced).max()
     notes = [f"biases without a place bring {_told(full.unplaced)} {game.unit}"]
@@ -76,10 +76,10 @@ def _decompose(game: Game, root: nn.Module, picture: Tensor) -> _Full:
     with torch.enable_grad(), watched(root) as outputs, _entrance(root) as shown:
         ink = picture[None].clone().requires_grad_()
         values = see(game, ink)[0]
-    read = shown[0] if shown else ink[:, None]
+    read = shown[0] if shown else ink if ink.ndim == 4 else ink[:, None]
     biased = [(o, b) for o in outputs if (b := _bias(o.module)) is not None]
     by_input, *by_output = slopes(values, [read, *(output.tensor for output, _ in biased)])
-    maps = {picture.shape: (by_input * read).detach().sum((1, 2))}
+    maps = {picture.shape[-2:]: (by_input * read).detach().sum((1, 2))}
     unplaced = torch.zeros_like(values.detach())
     for (output, bias), slope in zip(biased, by_output, strict=True):
         placed, rest = _bias_map(slope.squeeze(1), bias, output.module)

@@ -40,6 +40,7 @@ def record(
         value=_array(game.value),
         base=_array(game.base),
         errors=None if errors is None else _array(errors),
+        boxes=None if game.boxes is None else _array(game.boxes),
         made=Provenance(
             method=method,
             model=type(game.model).__name__,

@@ -17,6 +17,9 @@ from sightline.image.photo import Photo
 
 SCORE_THRESHOLD = 0.5
 
+NO_OBJECTS = frozenset({"background", "__background__", "???", "N/A", "no object"})
+"""Names that libraries give to columns in which no object is meant."""
+
 
 @dataclass(frozen=True, eq=False)
 class Detections:
@@ -86,6 +89,8 @@ class Candidates:
         features: the feature maps that feed the heads; gradients stop there when nothing below
             needs any (`watch`).
         level: which of ``features`` feeds each candidate.
+        extent: height and width, in pixels of the picture, that the maps of ``features`` span,
+            where that is not the picture: a network that pads its input sees past its edge.
     """
 
     boxes: Float[Tensor, "pictures candidates 4"]
@@ -93,6 +98,7 @@ class Candidates:
     logits: Float[Tensor, "pictures candidates labels"]
     features: tuple[Tensor, ...] = ()
     level: Int[Tensor, " candidates"] | None = None
+    extent: tuple[int, int] | None = None
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -100,6 +106,10 @@ class Candidates:
     def in_photo(self, frame: Frame) -> Candidates:
         """The same, boxes in pixels of the photo."""
         return replace(self, boxes=frame.back_boxes(self.boxes))
+
+
+Reply = Tensor | Candidates | list[Detections]
+"""What a model answers: logits of a classifier, candidates of a dense head, a black box's boxes."""
 
 
 @runtime_checkable

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from sightline.errors import GameError
+from sightline.models.detector import DenseDetector, Detector, PhotoClassifier, PhotoModel
 from sightline.models.protocol import SketchModel
 from sightline.models.raster import RasterModel
 
@@ -19,6 +20,11 @@ def as_model(model: object) -> SketchModel:
     """
     if isinstance(model, SketchModel):
         return model
+    if isinstance(model, PhotoModel | Detector):
+        raise GameError(
+            f"{type(model).__name__} reads photos, not drawings; give it sl.Superpixels(photo) or "
+            "sl.GridCells(photo, rows, columns)"
+        )
     if not isinstance(model, nn.Module):
         raise GameError(
             f"{type(model).__name__} is no model: give sl.load(...), a torch.nn.Module, or an "
@@ -26,3 +32,21 @@ def as_model(model: object) -> SketchModel:
         )
     first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
     return RasterModel(model, channels=first.in_channels if first is not None else 1)
+
+
+def as_photo_model(model: object) -> PhotoModel | Detector:
+    """The model itself if it reads photos; a plain picture classifier as one that does.
+
+    Raises:
+        GameError: neither.
+    """
+    if isinstance(model, DenseDetector | PhotoClassifier | Detector):
+        return model
+    if isinstance(model, SketchModel) or not isinstance(model, nn.Module):
+        raise GameError(
+            f"{type(model).__name__} does not read photos: give sl.load_detector(...), a picture "
+            "classifier (a torch.nn.Module), or an object with labels and detect(photos)"
+        )
+    from sightline.models.photo_classifier import PictureClassifier
+
+    return PictureClassifier(model)

@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
-from sightline.parts.bound import Bound, Noise
+from sightline.errors import GameError
+from sightline.parts.bound import LARGEST_BATCH, Bound, Noise
 from sightline.parts.grid import GridCells
+from sightline.parts.photo import BoundPhoto, Superpixels
 from sightline.parts.points import BoundPoints, Points
 from sightline.parts.strokes import Strokes
+from sightline.sketch.sketch import Sketch
 
-Parts = Strokes | Points | GridCells
+Parts = Strokes | Points | GridCells | Superpixels
 
-__all__ = ["Bound", "BoundPoints", "GridCells", "Noise", "Parts", "Points", "Strokes"]
+
+def drawing(parts: Parts) -> Sketch:
+    """The drawing that parts are of.
+
+    Raises:
+        GameError: they are of a photo.
+    """
+    if isinstance(parts.subject, Sketch):
+        return parts.subject
+    raise GameError(f"these {parts.kind} are of a photo, and a drawing was asked for")
+
+
+__all__ = [
+    "LARGEST_BATCH",
+    "Bound",
+    "BoundPhoto",
+    "BoundPoints",
+    "GridCells",
+    "Noise",
+    "Parts",
+    "Points",
+    "Strokes",
+    "Superpixels",
+    "drawing",
+]

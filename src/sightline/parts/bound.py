@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sightline.errors import GameError
+from sightline.models.detector import Detector, PhotoModel, Reply
 from sightline.models.place import place
 from sightline.models.protocol import PictureModel, SketchModel
 from sightline.models.raster import pictures_of
@@ -17,6 +18,8 @@ from sightline.models.sketchxainet import StrokeTokens
 from sightline.sketch.batch import SketchBatch
 from sightline.sketch.raster import Rasteriser
 from sightline.sketch.sketch import Sketch
+
+LARGEST_BATCH = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,12 +62,21 @@ class Bound(ABC):
         *,
         straight_through: bool = False,
         noise: Noise | None = None,
-    ) -> Tensor:
+    ) -> Reply:
         """The model's output, one row a row of presence."""
 
-    def ink(self) -> Float[Tensor, "height width"] | None:
-        """The picture with everything there; None where the model reads no pictures."""
+    @property
+    def rows_at_once(self) -> int:
+        """Rows of one forward pass, unless a game is told otherwise."""
+        return LARGEST_BATCH
+
+    def picture(self) -> Float[Tensor, "*size"] | None:
+        """What the network reads with everything there; None where it reads no pictures."""
         return None
+
+    def see(self, pictures: Float[Tensor, pictures * size]) -> Reply:
+        """The model's output for pictures such as `picture` gives; gradients stay."""
+        raise NotImplementedError(f"{type(self).__name__} has no pictures")
 
     def stroke_tokens(self) -> StrokeTokens | None:
         """The strokes with everything there; None where the model reads no tokens."""
@@ -72,14 +84,14 @@ class Bound(ABC):
 
 
 def noisy(
-    pictures: Float[Tensor, "batch height width"], noise: Noise | None
-) -> Float[Tensor, "batch height width"]:
+    pictures: Float[Tensor, batch * size], noise: Noise | None
+) -> Float[Tensor, batch * size]:
     """Pictures with noise on every pixel, a share of the range of each picture."""
     if noise is None:
         return pictures
     flat = pictures.detach().flatten(1)
     span = flat.amax(1) - flat.amin(1)
-    return noise.added_to(pictures, span[:, None, None])
+    return noise.added_to(pictures, span.view(-1, *[1] * (pictures.ndim - 1)))
 
 
 def ink_of(model: PictureModel, batch: SketchBatch) -> Float[Tensor, "height width"]:
@@ -113,6 +125,11 @@ def batch_of(model: object, sketch: Sketch) -> SketchBatch:
 
 def unfit(model: object, kind: str) -> GameError:
     """What to say of a model that cannot see such parts come and go."""
+    if isinstance(model, PhotoModel | Detector):
+        return GameError(
+            f"{type(model).__name__} reads photos, not drawings, so it cannot be asked about "
+            f"{kind} of one; give sl.Superpixels(photo) or sl.GridCells(photo, rows, columns)"
+        )
     if kind == "grid cells" and isinstance(model, SketchModel):
         return GameError(
             f"{type(model).__name__} cannot be asked about grid cells: it reads strokes, not a "

@@ -34,6 +34,11 @@ class Points:
         return len(self.sketch.points)
 
     @property
+    def subject(self) -> Sketch:
+        """What the parts are of."""
+        return self.sketch
+
+    @property
     def names(self) -> tuple[str, ...]:
         """One name a point."""
         return tuple(
@@ -101,9 +106,14 @@ class BoundPoints(Bound):
             return self.model(batch)
         return see_softly(self.model, batch, rasteriser)
 
-    def ink(self) -> Float[Tensor, "height width"] | None:
+    def picture(self) -> Float[Tensor, "height width"] | None:
         """All points."""
         return ink_of(self.model, self.batch) if isinstance(self.model, PictureModel) else None
+
+    def see(self, pictures: Float[Tensor, "pictures height width"]) -> Tensor:
+        """Logits of pictures of ink."""
+        assert isinstance(self.model, PictureModel)  # noqa: S101, else there is no picture
+        return self.model.see(pictures)
 
     def stroke_tokens(self) -> StrokeTokens | None:
         """All points."""

@@ -34,6 +34,11 @@ class Strokes:
         return len(self.sketch)
 
     @property
+    def subject(self) -> Sketch:
+        """What the parts are of."""
+        return self.sketch
+
+    @property
     def names(self) -> tuple[str, ...]:
         """One name a stroke; where the drawing names its parts, those names too."""
         parts = self.sketch.parts or ("",) * len(self)
@@ -124,9 +129,13 @@ class _StrokeLayers(Bound):
             clipped = ink + (clipped - ink).detach()
         return self.model.see(noisy(clipped, noise))
 
-    def ink(self) -> Float[Tensor, "height width"]:
+    def picture(self) -> Float[Tensor, "height width"]:
         """All strokes."""
         return self.layers.sum(0).clamp(max=1)
+
+    def see(self, pictures: Float[Tensor, "pictures height width"]) -> Tensor:
+        """Logits of pictures of ink."""
+        return self.model.see(pictures)
 
 
 class _StrokeSubsets(Bound):

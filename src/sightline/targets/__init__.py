@@ -1,0 +1,26 @@
+"""Targets: the scalars that a game asks about."""
+
+from sightline.targets.boxes import (
+    BoxEdge,
+    BoxRival,
+    BoxScores,
+    BoxSimilarity,
+    MissedBox,
+    boxes_in,
+)
+from sightline.targets.classes import ClassScore
+from sightline.targets.target import SCALES, BoundTargets, Scale, Target
+
+__all__ = [
+    "SCALES",
+    "BoundTargets",
+    "BoxEdge",
+    "BoxRival",
+    "BoxScores",
+    "BoxSimilarity",
+    "ClassScore",
+    "MissedBox",
+    "Scale",
+    "Target",
+    "boxes_in",
+]
