@@ -1,0 +1,260 @@
+"""What a run does with one photo: detect, explain every box by every method, measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from sightline.errors import GameError, SightlineError, unknown_name
+from sightline.explanation import Explanation
+from sightline.game import Game
+from sightline.image.annotations import Annotation, Annotations, mask_for
+from sightline.image.boxes import iou
+from sightline.image.photo import Photo
+from sightline.image.read import read_photo
+from sightline.image.superpixels import encode_labels
+from sightline.methods import METHODS, explain
+from sightline.metrics.localisation import localise
+from sightline.metrics.photo_flipping import photo_flipping, random_flipping
+from sightline.metrics.pixel_flipping import FlipCurve
+from sightline.models.detector import Detections, Detector
+from sightline.parts import GridCells, Superpixels
+from sightline.runs.loop import Work
+from sightline.runs.rows import Box, PhotoResult, Row
+from sightline.targets import SCALES, BoxScores, BoxSimilarity, Scale, boxes_in
+
+MAPS = frozenset(
+    {
+        "grad_cam",
+        "grad_cam_pp",
+        "x_grad_cam",
+        "hires_cam",
+        "odam",
+        "ssgrad_cam",
+        "eigen_cam",
+        "ablation_cam",
+        "full_grad",
+        "d_rise",
+    }
+)
+"""Methods that find places, not parts: they are asked on a fine grid, and carried."""
+
+SAME_OBJECT = 0.5
+"""IoU from which a detection of the same label is the annotated object."""
+
+
+@dataclass(frozen=True)
+class PhotoSettings:
+    """Everything that changes a number of a run.
+
+    Args:
+        methods: their names.
+        threshold: lowest score of an explained detection.
+        most: the best so many boxes a photo; None for all.
+        superpixels: how many are asked for.
+        absent: what stands in for absent regions.
+        grid: rows and columns of the grid on which methods that find places are asked.
+        budgets: evaluations of methods that take a budget, by name.
+        scale: of the score that is explained; black boxes are asked for the similarity.
+        flips: measure deletion and insertion too; they cost 102 evaluations a box and method.
+        seed: of all luck; each photo's own is made of it and its name.
+
+    Raises:
+        SightlineError: an unknown method or scale, or numbers that are none.
+    """
+
+    methods: tuple[str, ...] = ("kernel_shap", "x_grad_cam", "grad_cam_pp", "random")
+    threshold: float = 0.5
+    most: int | None = None
+    superpixels: int = 256
+    absent: str = "grey"
+    grid: int = 38
+    budgets: Mapping[str, int] | None = None
+    scale: Scale = "probability"
+    flips: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for method in self.methods:
+            if method not in METHODS:
+                raise SightlineError(unknown_name("method", method, METHODS))
+        if self.scale not in SCALES:
+            raise SightlineError(unknown_name("scale", self.scale, SCALES))
+        if not 0 <= self.threshold <= 1 or self.superpixels < 2 or self.grid < 1:
+            raise SightlineError(
+                f"threshold {self.threshold}, superpixels {self.superpixels}, grid {self.grid}: "
+                "expected a score in [0, 1], at least 2 superpixels and 1 row"
+            )
+
+    def record(self) -> dict[str, Any]:
+        """For a manifest."""
+        return {k: v for k, v in asdict(self).items() if k not in ("methods", "seed", "budgets")}
+
+    def budget(self, method: str) -> int | None:
+        """Of one method; None for its own default."""
+        return (self.budgets or {}).get(method)
+
+
+def explainer(
+    detector: Detector,
+    settings: PhotoSettings,
+    annotations: Annotations | None = None,
+    *,
+    batch: int | None = None,
+) -> Callable[[Work], PhotoResult]:
+    """What `explain_photos` calls for every photo."""
+
+    def explain_one(work: Work) -> PhotoResult:
+        photo = read_photo(work.photo)
+        marked = annotations.of(work.name) if annotations is not None else ()
+        return examine_photo(
+            detector, replace(photo, name=work.name), settings, marked=marked, batch=batch
+        )
+
+    return explain_one
+
+
+def examine_photo(
+    detector: Detector,
+    photo: Photo,
+    settings: PhotoSettings,
+    *,
+    marked: Sequence[Annotation] = (),
+    batch: int | None = None,
+) -> PhotoResult:
+    """Every box of a photo, explained by every method and measured.
+
+    Methods that score parts are asked about superpixels. Those that find places (`MAPS`) are asked
+    about the cells of a fine grid, measured as they are, and kept on the superpixels.
+
+    Raises:
+        GameError: nothing found in the photo.
+    """
+    found = boxes_in(detector, photo, threshold=settings.threshold, most=settings.most)
+    parts = Superpixels(photo, settings.superpixels, settings.absent)  # type: ignore[arg-type]
+    grid = GridCells(photo, settings.grid, settings.grid, settings.absent)  # type: ignore[arg-type]
+    asked = _asked(found, settings.scale)
+    game = Game(detector, parts, asked, batch=batch)
+    fine = Game(detector, grid, asked, batch=batch)
+    known = _Known(game, found, settings, marked)
+    rows: list[Row] = []
+    for method in settings.methods:
+        own = fine if method in MAPS else game
+        try:
+            why = explain(own, method, budget=settings.budget(method), seed=known.seed)
+        except GameError as error:
+            raise GameError(f"{method}: {error}") from error
+        rows += [known.row(why, number) for number in range(len(found))]
+    height, width = photo.size
+    labels = {k: np.asarray(v, np.int32) for k, v in encode_labels(parts.numbers).items()}
+    order = sorted(rows, key=lambda row: (row.number, settings.methods.index(row.method)))
+    return PhotoResult(photo.name, height, width, labels, parts.kind, tuple(order))
+
+
+def _asked(found: Detections, scale: Scale) -> BoxScores | BoxSimilarity:
+    return BoxSimilarity(found) if found.candidates is None else BoxScores(found, scale)
+
+
+class _Known:
+    """What all rows of one photo share."""
+
+    def __init__(
+        self,
+        game: Game,
+        found: Detections,
+        settings: PhotoSettings,
+        marked: Sequence[Annotation],
+    ) -> None:
+        import hashlib
+
+        self.game, self.found, self.settings = game, found, settings
+        told = f"{settings.seed}/{game.parts.subject.name}".encode()
+        self.seed = int.from_bytes(hashlib.sha256(told).digest()[:4], "big")
+        self.masks, self.others = _objects(found, marked)
+        self.lucky: dict[bool, np.ndarray] = {}
+        if settings.flips:
+            for rising in (False, True):
+                values = random_flipping(game, rising=rising, seed=self.seed)
+                self.lucky[rising] = values.mean(0)  # [ratios, targets]
+
+    def row(self, why: Explanation, number: int) -> Row:
+        """One box by one method."""
+        made, found = why.made, self.found
+        kept = why.on(self.game.parts)
+        measures, curve = self._measured(why, number)
+        left, top, right, bottom = (float(x) for x in found.boxes[number])
+        boxes = len(found)
+        return Row(
+            number=number,
+            method=made.method,
+            label=found.names[number],
+            label_index=int(found.labels[number]),
+            target=why.targets[number],
+            box=(left, top, right, bottom),
+            scores=kept.scores[number],
+            detector_score=float(found.scores[number]),
+            candidate=None if found.candidates is None else int(found.candidates[number]),
+            unit=why.unit,
+            value=float(why.value[number]),
+            base=float(why.base[number]),
+            errors=None if kept.errors is None else kept.errors[number],
+            evaluations=made.evaluations,
+            seconds=made.seconds / boxes,
+            seed=made.seed,
+            notes=(*kept.made.notes, *([f"{boxes} boxes shared the evaluations"][: boxes > 1])),
+            blank=why.blank(number),
+            measures=measures,
+            curve=curve,
+        )
+
+    def _measured(
+        self, why: Explanation, number: int
+    ) -> tuple[dict[str, float | None], tuple[float, ...] | None]:
+        where = localise(
+            why.heat(number),
+            self.found.boxes[number].numpy(),
+            mask=self.masks[number],
+            others=self.others[number],
+        )
+        measures = where.numbers()
+        if not self.settings.flips:
+            return measures, None
+        gone = photo_flipping(self.game, why, target=number, seed=self.seed)
+        back = photo_flipping(self.game, why, target=number, rising=True, seed=self.seed)
+        measures |= {
+            "deletion": gone.auc,
+            "deletion_normalised": gone.normalised_auc,
+            "insertion": back.auc,
+            "insertion_normalised": back.normalised_auc,
+            "random_deletion": self._luck(gone, number),
+            "random_insertion": self._luck(back, number),
+        }
+        return measures, tuple(gone.values.tolist())
+
+    def _luck(self, curve: FlipCurve, number: int) -> float:
+        values = self.lucky[curve.rising][:, number]
+        return FlipCurve(values, curve.ratios, rising=curve.rising).auc
+
+
+def _objects(
+    found: Detections, marked: Sequence[Annotation]
+) -> tuple[list[Bool[Tensor, "height width"] | None], list[list[Box]]]:
+    """For each detection the human mask of its object, and the boxes of the other objects."""
+    masks: list[Tensor | None] = []
+    others: list[list[Box]] = []
+    boxes = torch.tensor([a.box for a in marked], dtype=torch.float32).reshape(-1, 4)
+    overlap = iou(found.boxes.float(), boxes)
+    for number, name in enumerate(found.names):
+        same = [i for i, a in enumerate(marked) if a.label == name and not a.crowd]
+        best = max(same, key=lambda i: float(overlap[number, i]), default=None)
+        own = best is not None and float(overlap[number, best]) >= SAME_OBJECT
+        masks.append(mask_for(marked[best]) if own and best is not None else None)
+        rest = [a.box for i, a in enumerate(marked) if not (own and i == best)]
+        others.append(rest if own else [])
+    return masks, others
