@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -20,6 +19,7 @@ from sightline.memory import MOST_REMEMBERED, Remembered
 from sightline.models.as_found import as_found
 from sightline.models.detector import Candidates, Detections, Detector, PhotoModel, Reply
 from sightline.models.door import as_model, as_photo_model
+from sightline.models.fingerprint import fingerprint_of
 from sightline.models.place import place
 from sightline.models.protocol import SketchModel
 from sightline.parts import (
@@ -131,12 +131,7 @@ class Game:
     @cached_property
     def fingerprint(self) -> str:
         """A hash of the model's class and weights: the same model, the same explanation."""
-        digest = hashlib.sha256(type(self.model).__name__.encode())
-        if isinstance(self.model, nn.Module):
-            for name, value in self.model.state_dict().items():
-                digest.update(name.encode())
-                digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy())
-        return digest.hexdigest()[:16]
+        return fingerprint_of(self.model)
 
     def __call__(self, presence: Float[Tensor, "rows parts"]) -> Float[Tensor, "rows targets"]:
         """Values of many coalitions, float64 on the CPU, without gradients.

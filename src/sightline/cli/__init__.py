@@ -39,8 +39,10 @@ def _register() -> None:
     from sightline.cli.explain import explain
     from sightline.cli.invert import invert
     from sightline.cli.recognisers import evaluate, train
+    from sightline.cli.runs import convert, measure, show
 
-    for command in (explain, compare, demo, data, train, evaluate, analyse, invert, benchmark):
+    photos = (explain, measure, show, convert)
+    for command in (*photos, compare, demo, data, train, evaluate, analyse, invert, benchmark):
         main.add_command(command)
 
 

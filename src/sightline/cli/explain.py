@@ -1,4 +1,4 @@
-"""``sightline explain``: one drawing, one model, one method."""
+"""``sightline explain``: a drawing, a photo, or a folder of photos."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sightline.cli.options import AS_JSON, MODEL
+from sightline.cli.photos import BOXES, PHOTO_SUFFIXES, explain_folder, explain_photo
 
 if TYPE_CHECKING:
     from sightline.explanation import Explanation
@@ -50,24 +51,23 @@ METHOD_NAMES = (
 @click.option(
     "--method",
     type=click.Choice(METHOD_NAMES),
-    help="Default: shapley up to 12 strokes, kernel_shap beyond.",
+    help="Default: shapley up to 12 strokes, else kernel_shap.",
 )
-@click.option("--target", help="A label; default: the recognised one.")
+@click.option("--target", help="A label of drawings; default: the recognised one.")
 @click.option(
     "--scale",
     type=click.Choice(["logit", "log-probability", "probability"]),
-    default="logit",
-    show_default=True,
-    help="Unit of the scores.",
+    help="Unit of the scores; default: logit of drawings, probability of boxes.",
 )
 @click.option("--budget", help="Evaluations (2000) or time (20s) for methods that take one.")
 @click.option("--seed", default=0, show_default=True, help="Of methods that sample.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Where to write, without suffix; default: FILE's name + '-why', here.",
+    help="Where to write, without suffix (FILE's name + '-why', here); of a run its folder.",
 )
 @AS_JSON
+@BOXES
 def explain(
     *,
     file: Path,
@@ -80,12 +80,27 @@ def explain(
     seed: int,
     out: Path | None,
     as_json: bool,
+    **boxes: Any,
 ) -> None:
-    """Say what a drawing was recognised as, and which strokes did it.
+    """Say what was seen in a drawing, a photo or a folder of photos, and what did it.
 
-    FILE is .svg, .ndjson[.gz] (QuickDraw) or .npz (sketch-rnn). Writes a picture and the
-    explanation.
+    FILE is a drawing (.svg, .ndjson[.gz] of QuickDraw, .npz of sketch-rnn), whose strokes are
+    explained; a photo (.jpg, .png ...), whose boxes are; or a folder of photos, of which a run is
+    made in --out: to be measured (sightline measure) and looked at (sightline show), and to be gone
+    on with after it was stopped.
     """
+    shared: dict[str, Any] = {
+        "method": method,
+        "scale": scale or "probability",
+        "budget": budget,
+        "seed": seed,
+    }
+    if file.is_dir():
+        explain_folder(file, out, **shared, **boxes)
+        return
+    if file.suffix.lower() in PHOTO_SUFFIXES:
+        explain_photo(file, out, **shared, as_json=as_json, **boxes)
+        return
     import sightline as sl
     from sightline.methods import parts_for
     from sightline.models.recognise import recognise
@@ -94,7 +109,9 @@ def explain(
     network = sl.load(model)
     answers = recognise(network, sketch)
     chosen = method or ("shapley" if len(sketch) <= 12 else "kernel_shap")
-    game = sl.Game(network, parts_for(chosen, network, sketch), sl.ClassScore(target, scale=scale))
+    game = sl.Game(
+        network, parts_for(chosen, network, sketch), sl.ClassScore(target, scale=scale or "logit")
+    )
     why = sl.explain(game, chosen, budget=budget, seed=seed)
     stem = out or Path(f"{file.name.split('.')[0]}-why")
     picture, saved = stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".safetensors")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
-from sightline.errors import PhotoError
+from sightline.errors import PhotoError, unknown_name
 from sightline.image.photo import Photo
 
 Resampling = Literal["bilinear", "antialiased"]
@@ -34,6 +34,9 @@ class Frame:
             over all that fall together (Pillow).
         fill: of what the photo does not cover, in [0, 1].
 
+    Raises:
+        PhotoError: numbers by which pixels and coordinates would not move together.
+
     Example:
         >>> frame = Frame.stretched((480, 640), (300, 300))
         >>> frame.boxes(torch.tensor([[0.0, 0.0, 640.0, 240.0]])).tolist()
@@ -46,6 +49,23 @@ class Frame:
     offset: tuple[float, float] = (0.0, 0.0)
     resampling: Resampling = "bilinear"
     fill: float = 0.0
+
+    def __post_init__(self) -> None:
+        if min(*self.photo, *self.picture) < 1 or not 0 <= self.fill <= 1:
+            raise PhotoError(
+                f"a frame from {self.photo} to {self.picture} (height, width) with fill "
+                f"{self.fill}; expected at least 1 x 1 pixels each, and fill in [0, 1]"
+            )
+        if self.resampling not in get_args(Resampling):
+            raise PhotoError(unknown_name("resampling", self.resampling, get_args(Resampling)))
+        # pixels come in whole numbers; else boxes would drift away from what they hold
+        exact = (self.photo[0] * self.scale[1], self.photo[1] * self.scale[0], *self.offset)
+        if min(self.inner) < 1 or any(abs(x - round(x)) > 1e-6 for x in exact):
+            raise PhotoError(
+                f"a frame of scale {self.scale} and offset {self.offset} (x, y) puts a photo of "
+                f"{self.photo} (height, width) between pixels; choose a scale that gives a whole "
+                "number of them, as Frame.letterboxed does"
+            )
 
     @classmethod
     def stretched(
@@ -123,6 +143,11 @@ class Frame:
 
     def labels(self, of_pixels: Int[Tensor, "height width"]) -> Int[Tensor, "rows columns"]:
         """Whole numbers of the photo's pixels at the picture's, the nearest; -1 where no photo."""
+        if tuple(of_pixels.shape) != self.photo:
+            raise PhotoError(
+                f"labels or masks of {list(of_pixels.shape)} pixels (height x width), this frame "
+                f"is for {list(self.photo)}"
+            )
         row, column = self._source(0), self._source(1)
         found = of_pixels[row.clamp(min=0)][:, column.clamp(min=0)]
         outside = (row < 0)[:, None] | (column < 0)
@@ -141,8 +166,16 @@ class Frame:
         self, of_picture: Shaped[Tensor, "*any rows columns"]
     ) -> Float[Tensor, "*any height width"]:
         """Maps of the picture at the photo's pixels, bilinear; edges held."""
-        (top, bottom), (left, right) = self._covered()
-        inner = of_picture[..., top:bottom, left:right].float()
+        if tuple(of_picture.shape[-2:]) != self.picture:
+            raise PhotoError(
+                f"maps of {list(of_picture.shape[-2:])} pixels (height x width), this frame's "
+                f"picture is {list(self.picture)}"
+            )
+        inside = [
+            torch.arange(*ends).clamp(0, most - 1)  # a photo larger than its picture: edges held
+            for ends, most in zip(self._covered(), self.picture, strict=True)
+        ]
+        inner = of_picture[..., inside[0], :][..., inside[1]].float()
         flat = inner.reshape(-1, 1, *inner.shape[-2:])
         grown = F.interpolate(flat, self.photo, mode="bilinear", align_corners=False)
         return grown.reshape(*of_picture.shape[:-2], *self.photo)

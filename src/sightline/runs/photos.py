@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,18 +15,28 @@ from torch import Tensor
 from sightline.errors import GameError, SightlineError, unknown_name
 from sightline.explanation import Explanation
 from sightline.game import Game
-from sightline.image.annotations import Annotation, Annotations, mask_for
+from sightline.image.annotations import (
+    Annotation,
+    Annotations,
+    mask_for,
+    read_instances,
+    read_panoptic,
+    with_masks,
+)
 from sightline.image.boxes import iou
 from sightline.image.photo import Photo
-from sightline.image.read import read_photo
+from sightline.image.read import photo_files, read_photo
 from sightline.image.superpixels import encode_labels
 from sightline.methods import METHODS, explain
 from sightline.metrics.localisation import localise
 from sightline.metrics.photo_flipping import photo_flipping, random_flipping
 from sightline.metrics.pixel_flipping import FlipCurve
 from sightline.models.detector import Detections, Detector
+from sightline.models.fingerprint import fingerprint_of
 from sightline.parts import GridCells, Superpixels
-from sightline.runs.loop import Work
+from sightline.runs.loop import Outcome, Work, explain_photos
+from sightline.runs.manifest import Manifest, PhotoFile, hash_file
+from sightline.runs.progress import Tell
 from sightline.runs.rows import Box, PhotoResult, Row
 from sightline.targets import SCALES, BoxScores, BoxSimilarity, Scale, boxes_in
 
@@ -258,3 +269,84 @@ def _objects(
         rest = [a.box for i, a in enumerate(marked) if not (own and i == best)]
         others.append(rest if own else [])
     return masks, others
+
+
+def explain_all(
+    detector: Detector,
+    name: str,
+    photos: Path,
+    out: Path,
+    settings: PhotoSettings,
+    *,
+    annotations: Path | None = None,
+    panoptic: Path | None = None,
+    first: int | None = None,
+    batch: int | None = None,
+    retry_failed: bool = False,
+    progress: Tell | None = None,
+) -> Outcome:
+    """Explain the photos of a folder into a run, or go on with one.
+
+    Args:
+        detector: any.
+        name: what the run calls it.
+        photos: the folder.
+        out: folder of the run.
+        settings: everything that changes a number.
+        annotations: COCO instances: then the photos are those that it lists.
+        panoptic: COCO panoptic JSON beside a folder of its name: masks for the instances.
+        first: the first so many photos.
+        batch: pictures of one forward pass.
+        retry_failed: try those again that failed before.
+        progress: told after every photo.
+
+    Raises:
+        SightlineError: as `explain_photos`; no photo in the folder.
+    """
+    marked = _annotated(annotations, panoptic)
+    files = marked.files if marked is not None else [p.name for p in photo_files(photos)]
+    listed = list(files)[:first]
+    work = [Work(photos / file, file) for file in listed]
+    manifest = Manifest(
+        detector=name,
+        fingerprint=fingerprint_of(detector),
+        methods={m: {"budget": settings.budget(m)} for m in settings.methods},
+        photos=tuple(_listed(photos, file, marked) for file in listed),
+        photos_folder=str(photos.resolve()),
+        settings=settings.record(),
+        seeds={"explanations": settings.seed},
+        annotations=_hashed(annotations, panoptic),
+        categories={label: i for i, label in marked.categories.items()} if marked else {},
+        environment={"batch": batch, "threads": torch.get_num_threads()},
+    )
+    return explain_photos(
+        work,
+        explainer(detector, settings, marked, batch=batch),
+        manifest,
+        out,
+        retry_failed=retry_failed,
+        progress=progress,
+    )
+
+
+def _annotated(annotations: Path | None, panoptic: Path | None) -> Annotations | None:
+    if annotations is None:
+        if panoptic is not None:
+            raise SightlineError("panoptic masks are matched to boxes: give annotations too")
+        return None
+    marked = read_instances(annotations, on_outside="clip")
+    if panoptic is None:
+        return marked
+    return with_masks(marked, read_panoptic(panoptic, panoptic.with_suffix(""), on_outside="clip"))
+
+
+def _listed(photos: Path, file: str, marked: Annotations | None) -> PhotoFile:
+    own = marked.of(file) if marked is not None else ()
+    return PhotoFile.of(photos, file, image_id=own[0].image if own else None)
+
+
+def _hashed(annotations: Path | None, panoptic: Path | None) -> dict[str, str] | None:
+    if annotations is None:
+        return None
+    told = {"path": str(annotations), "sha256": hash_file(annotations)}
+    return told if panoptic is None else told | {"panoptic": hash_file(panoptic)}
