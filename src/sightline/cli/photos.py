@@ -141,7 +141,7 @@ def explain_folder(
     threshold: float,
     most: int | None,
     superpixels: int,
-    absent: str,
+    absent: Any,
     annotations: Path | None,
     panoptic: Path | None,
     first: int | None,
@@ -154,8 +154,9 @@ def explain_folder(
     missed: Sequence[str],
 ) -> None:
     """Explain the photos of a folder into a run, or go on with one."""
-    from sightline.runs.photos import PhotoSettings, explain_all
+    from sightline.runs.photos import explain_all
     from sightline.runs.progress import tell_seldom
+    from sightline.runs.settings import PhotoSettings
 
     if out is None:
         raise click.UsageError("a folder of photos is explained into a run: give --out RUN")

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from sightline.errors import GameError, SightlineError, unknown_name
+from sightline.errors import GameError, SightlineError
 from sightline.explanation import Explanation
 from sightline.game import Game
 from sightline.image.annotations import (
@@ -27,18 +26,21 @@ from sightline.image.boxes import iou
 from sightline.image.photo import Photo
 from sightline.image.read import photo_files, read_photo
 from sightline.image.superpixels import encode_labels
-from sightline.methods import METHODS, explain
+from sightline.methods import explain
 from sightline.metrics.localisation import localise
 from sightline.metrics.photo_flipping import photo_flipping, random_flipping
 from sightline.metrics.pixel_flipping import FlipCurve
 from sightline.models.detector import Detections, Detector
 from sightline.models.fingerprint import fingerprint_of
 from sightline.parts import GridCells, Superpixels
+from sightline.runs.lock import locked
 from sightline.runs.loop import Outcome, Work, explain_photos
 from sightline.runs.manifest import Manifest, PhotoFile, hash_file
 from sightline.runs.progress import Tell
 from sightline.runs.rows import Box, PhotoResult, Row
-from sightline.targets import SCALES, BoxScores, BoxSimilarity, Scale, boxes_in
+from sightline.runs.sanity import sanity_of
+from sightline.runs.settings import PhotoSettings
+from sightline.targets import BoxScores, BoxSimilarity, Scale, boxes_in
 
 MAPS = frozenset(
     {
@@ -58,58 +60,6 @@ MAPS = frozenset(
 
 SAME_OBJECT = 0.5
 """IoU from which a detection of the same label is the annotated object."""
-
-
-@dataclass(frozen=True)
-class PhotoSettings:
-    """Everything that changes a number of a run.
-
-    Args:
-        methods: their names.
-        threshold: lowest score of an explained detection.
-        most: the best so many boxes a photo; None for all.
-        superpixels: how many are asked for.
-        absent: what stands in for absent regions.
-        grid: rows and columns of the grid on which methods that find places are asked.
-        budgets: evaluations of methods that take a budget, by name.
-        scale: of the score that is explained; black boxes are asked for the similarity.
-        flips: measure deletion and insertion too; they cost 102 evaluations a box and method.
-        seed: of all luck; each photo's own is made of it and its name.
-
-    Raises:
-        SightlineError: an unknown method or scale, or numbers that are none.
-    """
-
-    methods: tuple[str, ...] = ("kernel_shap", "x_grad_cam", "grad_cam_pp", "random")
-    threshold: float = 0.5
-    most: int | None = None
-    superpixels: int = 256
-    absent: str = "grey"
-    grid: int = 38
-    budgets: Mapping[str, int] | None = None
-    scale: Scale = "probability"
-    flips: bool = True
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for method in self.methods:
-            if method not in METHODS:
-                raise SightlineError(unknown_name("method", method, METHODS))
-        if self.scale not in SCALES:
-            raise SightlineError(unknown_name("scale", self.scale, SCALES))
-        if not 0 <= self.threshold <= 1 or self.superpixels < 2 or self.grid < 1:
-            raise SightlineError(
-                f"threshold {self.threshold}, superpixels {self.superpixels}, grid {self.grid}: "
-                "expected a score in [0, 1], at least 2 superpixels and 1 row"
-            )
-
-    def record(self) -> dict[str, Any]:
-        """For a manifest."""
-        return {k: v for k, v in asdict(self).items() if k not in ("methods", "seed", "budgets")}
-
-    def budget(self, method: str) -> int | None:
-        """Of one method; None for its own default."""
-        return (self.budgets or {}).get(method)
 
 
 def explainer(
@@ -148,8 +98,8 @@ def examine_photo(
         GameError: nothing found in the photo.
     """
     found = boxes_in(detector, photo, threshold=settings.threshold, most=settings.most)
-    parts = Superpixels(photo, settings.superpixels, settings.absent)  # type: ignore[arg-type]
-    grid = GridCells(photo, settings.grid, settings.grid, settings.absent)  # type: ignore[arg-type]
+    parts = Superpixels(photo, settings.superpixels, settings.absent)
+    grid = GridCells(photo, settings.grid, settings.grid, settings.absent)
     asked = _asked(found, settings.scale)
     game = Game(detector, parts, asked, batch=batch)
     fine = Game(detector, grid, asked, batch=batch)
@@ -319,7 +269,7 @@ def explain_all(
         categories={label: i for i, label in marked.categories.items()} if marked else {},
         environment={"batch": batch, "threads": torch.get_num_threads()},
     )
-    return explain_photos(
+    outcome = explain_photos(
         work,
         explainer(detector, settings, marked, batch=batch),
         manifest,
@@ -327,6 +277,25 @@ def explain_all(
         retry_failed=retry_failed,
         progress=progress,
     )
+    if settings.sanity:
+        _check_sanity(detector, settings, out, work, {f.photo for f in outcome.failures})
+    return outcome
+
+
+def _check_sanity(
+    detector: Detector,
+    settings: PhotoSettings,
+    out: Path,
+    work: Sequence[Work],
+    failed: Collection[str],
+) -> None:
+    """Once a run: shuffle the layers of the model, and write down what is left of the maps."""
+    if Manifest.read(out).sanity:
+        return
+    explained = [item for item in work if item.name not in failed][: settings.sanity]
+    told = sanity_of(detector, [read_photo(item.photo) for item in explained], settings)
+    with locked(out):
+        replace(Manifest.read(out), sanity=tuple(told)).write(out)
 
 
 def _annotated(annotations: Path | None, panoptic: Path | None) -> Annotations | None:
