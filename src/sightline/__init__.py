@@ -83,7 +83,15 @@ _PUBLIC = {
         "bootstrap_mean",
         "bootstrap_median",
         "paired",
+        "localise",
+        "photo_flipping",
+        "clustered_mean",
+        "clustered_paired",
+        "randomised_cascade",
     ],
+    "runs.run": ["Run"],
+    "runs.settings": ["PhotoSettings"],
+    "runs.photos": ["explain_all"],
     "inversion": [
         "Descent",
         "Trajectory",
@@ -171,10 +179,15 @@ if TYPE_CHECKING:
     from sightline.metrics import agreement as agreement
     from sightline.metrics import bootstrap_mean as bootstrap_mean
     from sightline.metrics import bootstrap_median as bootstrap_median
+    from sightline.metrics import clustered_mean as clustered_mean
+    from sightline.metrics import clustered_paired as clustered_paired
     from sightline.metrics import deletion as deletion
     from sightline.metrics import insertion as insertion
     from sightline.metrics import kendall_w as kendall_w
+    from sightline.metrics import localise as localise
     from sightline.metrics import paired as paired
+    from sightline.metrics import photo_flipping as photo_flipping
+    from sightline.metrics import randomised_cascade as randomised_cascade
     from sightline.metrics import wilson as wilson
     from sightline.models.detector import Candidates as Candidates
     from sightline.models.detector import Detections as Detections
@@ -192,6 +205,9 @@ if TYPE_CHECKING:
     from sightline.parts import Points as Points
     from sightline.parts import Strokes as Strokes
     from sightline.parts import Superpixels as Superpixels
+    from sightline.runs.photos import explain_all as explain_all
+    from sightline.runs.run import Run as Run
+    from sightline.runs.settings import PhotoSettings as PhotoSettings
     from sightline.scenes.scene import draw_scene as draw_scene
     from sightline.sketch.batch import SketchBatch as SketchBatch
     from sightline.sketch.collection import read_collection as read_collection

@@ -1,4 +1,4 @@
-"""One self-contained HTML page: drawings, what they were taken for, why, and if that is true."""
+"""One self-contained HTML page: what was seen in drawings and photos, why, and if that is true."""
 
 from __future__ import annotations
 
@@ -7,23 +7,31 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from sightline.explanation import Explanation
 from sightline.game import Game
+from sightline.image.photo import Photo
 from sightline.inversion import Trajectory, transfer
 from sightline.inversion.pictures import snapshots_figure
 from sightline.methods import explain
 from sightline.methods.shapley import MOST_PARTS
 from sightline.metrics import Agreement, Curve, agreement, deletion, insertion
+from sightline.metrics.photo_flipping import photo_flipping
+from sightline.metrics.pixel_flipping import FlipCurve
+from sightline.models.detector import Detector
 from sightline.models.protocol import SketchModel
 from sightline.models.recognise import Answer, recognise
-from sightline.parts import Points, Strokes
-from sightline.picture import as_svg, curves_figure, figure_svg
+from sightline.parts import GridCells, Points, Strokes, Superpixels
+from sightline.picture import as_svg, boxes_figure, curves_figure, figure_svg
 from sightline.sketch.files import replace_file
 from sightline.sketch.sketch import Sketch
-from sightline.targets import ClassScore
+from sightline.targets import BoxScores, ClassScore, boxes_in
 
 COMPARED = ("kernel_shap", "occlusion", "sla", "integrated_gradients", "random")
 KERNEL_BUDGET = 512
+BOX_BUDGET = 2000
+GRID = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,15 +82,48 @@ def examine(model: SketchModel, sketch: Sketch, *, seed: int = 0) -> Case:
     return Case(sketch, answers, measured, points, walk)
 
 
+@dataclass(frozen=True, eq=False)
+class PhotoCase:
+    """One photo of a report: all its boxes, explained by several methods and measured.
+
+    ``deletions`` has a curve for each method and box.
+    """
+
+    photo: Photo
+    whys: list[Explanation]
+    deletions: list[list[FlipCurve]]
+
+
+def examine_boxes(detector: Detector, photo: Photo, *, seed: int = 0) -> PhotoCase:
+    """Explain every box that a detector finds in a photo, and measure each explanation.
+
+    Raises:
+        GameError: nothing is found.
+    """
+    found = boxes_in(detector, photo)
+    game = Game(detector, Superpixels(photo), BoxScores(found))
+    cells = Game(detector, GridCells(photo, GRID, GRID), BoxScores(found))
+    shap = explain(game, "kernel_shap", budget=BOX_BUDGET, seed=seed)
+    whys = [shap, explain(cells, "x_grad_cam"), explain(cells, "random", seed=seed)]
+    deletions = [
+        [photo_flipping(game, why, target=t, seed=seed) for t in range(len(found))] for why in whys
+    ]
+    return PhotoCase(photo, whys, deletions)
+
+
 def _budget(name: str) -> int | None:
     return KERNEL_BUDGET if name == "kernel_shap" else None
 
 
 def write_report(
-    path: str | os.PathLike[str], cases: Sequence[Case], *, title: str = "sightline"
+    path: str | os.PathLike[str],
+    cases: Sequence[Case],
+    *,
+    photos: Sequence[PhotoCase] = (),
+    title: str = "sightline",
 ) -> None:
     """Write the page; it needs no other file and no network."""
-    cards = "\n".join(_card(case) for case in cases)
+    cards = "\n".join([*(_card(case) for case in cases), *(_photo_card(p) for p in photos)])
     with replace_file(path) as stream:
         stream.write(_PAGE.format(title=html.escape(title), style=_STYLE, cards=cards).encode())
 
@@ -133,6 +174,40 @@ def _card(case: Case) -> str:
     )
 
 
+def _photo_card(case: PhotoCase) -> str:
+    first = case.whys[0]
+    rows = [
+        f"<tr><td>{html.escape(target)}</td>"
+        + "".join(f"<td>{curves[row].normalised_auc or 0:.2f}</td>" for curves in case.deletions)
+        + "</tr>"
+        for row, target in enumerate(first.targets)
+    ]
+    names = "".join(f"<th>{why.made.method}</th>" for why in case.whys)
+    return _PHOTO_CARD.format(
+        name=html.escape(case.photo.name or "photo"),
+        verdict=html.escape(boxes_verdict(case)),
+        pictures="\n".join(figure_svg(boxes_figure(why, columns=3)) for why in case.whys[:2]),
+        method=first.made.method,
+        names=names,
+        rows="\n".join(rows),
+    )
+
+
+def boxes_verdict(case: PhotoCase) -> str:
+    """In words: what was found, and whether its explanation holds."""
+    first = case.whys[0]
+    boxes = ", ".join(
+        f"{name} ({value:.2f})" for name, value in zip(first.targets, first.value, strict=True)
+    )
+    mean = [float(np.mean([c.normalised_auc or 0 for c in curves])) for curves in case.deletions]
+    text = (
+        f"Found {boxes}. {first.made.evaluations} masked pictures explain all of them "
+        f"({first.made.method}). Taking away what it names first, the mean score along the way is "
+        f"{mean[0]:.2f} of the whole"
+    )
+    return text + f"; in random order {mean[-1]:.2f}."
+
+
 def _walk(walk: Trajectory | None) -> str:
     if walk is None:
         return ""
@@ -172,8 +247,9 @@ _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width,initial-scale=1"><style>{style}</style></head>
 <body><main><h1>{title}</h1>
-<p class="quiet">Vermilion strokes speak for the answer, blue ones against it; the numbers on the
-drawing are ranks. Scores are log-probabilities of the recognised label.</p>
+<p class="quiet">What is vermilion speaks for the answer, what is blue against it. The numbers on a
+drawing are ranks, its scores log-probabilities of the recognised label; those of a box are
+probabilities of its label at its place.</p>
 {cards}
 </main></body></html>
 """
@@ -188,6 +264,15 @@ _CARD = """<section><h2>{name}</h2>
 {reference}</th><th>same first</th><th>evaluations</th><th>seconds</th></tr>
 {rows}</table></details>
 {walk}</section>"""
+
+_PHOTO_CARD = """<section><h2>{name}</h2>
+<p>{verdict}</p>
+{pictures}
+<p class="quiet">Above {method}, below x_grad_cam; each box has its own scale.</p>
+<details open><summary>Deletion: mean score as pixels go, as a share of the whole photo's; lower is
+better</summary><table><tr><th>box</th>{names}</tr>
+{rows}</table></details>
+</section>"""
 
 _WALK = """<details><summary>Where its strokes would have to stand to be a {target}</summary>
 {picture}</details>"""

@@ -11,7 +11,10 @@ import click
 from sightline.cli.options import MODEL
 
 if TYPE_CHECKING:
+    from sightline.image.photo import Photo
     from sightline.sketch.sketch import Sketch
+
+SCENE = 2026
 
 
 @click.command()
@@ -26,12 +29,13 @@ if TYPE_CHECKING:
 )
 @click.option("--seed", default=0, show_default=True)
 def demo(drawings: tuple[Path, ...], model: str, out: Path, seed: int) -> None:
-    """Explain the drawings that come with sightline, and DRAWINGS if given.
+    """Explain drawings and a scene that come with sightline, and DRAWINGS if given.
 
     Writes one page, report.html, that needs no other file, and one picture a drawing.
     """
     import sightline as sl
-    from sightline.report import examine, verdict, write_report
+    from sightline.picture import boxes_figure, write_figure
+    from sightline.report import boxes_verdict, examine, examine_boxes, verdict, write_report
 
     network = sl.load(model)
     cases = []
@@ -40,8 +44,18 @@ def demo(drawings: tuple[Path, ...], model: str, out: Path, seed: int) -> None:
         case.main.why.plot(out / f"{sketch.name}.png")
         click.echo(f"{sketch.name}: {verdict(case)}")
         cases.append(case)
-    write_report(out / "report.html", cases, title="What the model saw in these drawings")
-    click.echo(f"\nwrote {out / 'report.html'} and {len(cases)} pictures")
+    scene = examine_boxes(sl.load_detector("scene-ssd"), _own_scene(), seed=seed)
+    write_figure(boxes_figure(scene.whys[0], columns=3), out / "scene.png")
+    click.echo(f"scene: {boxes_verdict(scene)}")
+    title = "What the models saw in these pictures"
+    write_report(out / "report.html", cases, photos=[scene], title=title)
+    click.echo(f"\nwrote {out / 'report.html'} and {len(cases) + 1} pictures")
+
+
+def _own_scene() -> Photo:
+    import sightline as sl
+
+    return sl.draw_scene(SCENE, objects=4).photo
 
 
 def _own_drawings() -> list[Sketch]:
