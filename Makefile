@@ -6,6 +6,7 @@ WORKERS ?= 2
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+TORCHVISION := .torchvision/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PINNED := --constraint constraints.txt --build-constraint constraints.txt
 BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
@@ -28,10 +29,18 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PIP) install --quiet $(PINNED) --editable '.[dev]'
 	@touch $@
 
+# Beside the environment, not in it: its build rarely fits torch's CPU build, and transformers trips
+# over one that does not. tests/models/test_torchvision_environment.py alone looks here.
+$(TORCHVISION): $(INSTALLED)
+	rm -rf .torchvision
+	$(PIP) install --quiet --no-deps --constraint constraints.txt --target .torchvision \
+		torchvision==0.28.0
+	@touch $@
+
 demo: venv ## explain a few drawings: out/demo/report.html and pictures
 	$(BIN)/sightline demo --out out/demo
 
-test: lint ## lint, then every test, the slow ones too
+test: lint $(TORCHVISION) ## lint, then every test, the slow ones too
 	$(PYTEST) -n $(WORKERS)
 
 quick: venv ## the tests that take no more than seconds

@@ -1,15 +1,16 @@
 """Claim: D-RISE of every box of a photo costs little more than the detector's own passes.
 
-The same masks are put to the same SSD-MobileNetV1 twice:
+The same coins and offsets are put to the same SSD-MobileNetV1 twice:
 
-- ours: `sightline.methods.d_rise`: masks in chunks, all boxes of the photo share the masked passes;
-- a loop, as D-RISE is usually written (github.com/hysts/pytorch_D-RISE): for each box, one mask at a
-  time is enlarged by scikit-image, laid on the photo, shown to the detector, and each detection
-  compared with the box.
+- ours: `sightline.methods.d_rise`: masks in chunks; all boxes of the photo share the masked
+  passes;
+- a loop, as D-RISE is usually written (github.com/hysts/pytorch_D-RISE): for each box, one mask
+  at a time is enlarged by scikit-image, laid on the photo and shown to the detector, and each
+  detection compared with the box.
 
-The loop sees what the detector reports from a score of 0.01 on, ours all candidates, so the two maps
-are alike, not equal; their rank correlation is printed. Needs the folder of the detector's weights and
-that of the photos (README of the data). Times are of one run each, in turns, the best of the rounds.
+The loop masks the photo, ours the picture that the network reads; the loop sees what the detector
+reports from a score of 0.01 on, ours all candidates. So the maps are alike, not equal; their rank
+correlation over 16 x 16 cells is printed. Times are the best of the rounds. Needs the weights of the detector and the photos.
 """
 
 from __future__ import annotations
@@ -46,12 +47,13 @@ def cosine(p: np.ndarray, q: np.ndarray) -> float:
     return p @ q / np.sqrt((p @ p) * (q @ q))
 
 
-def enlarged(size: tuple[int, int], luck: np.random.Generator) -> np.ndarray:
-    """One mask, as the published program makes it."""
+def enlarged(size: tuple[int, int], luck: torch.Generator) -> np.ndarray:
+    """One mask, made as the published program does, of the luck that ours has."""
     cell = [-(-side // CELLS) for side in size]
-    coins = (luck.random((CELLS, CELLS)) < 0.5).astype(np.float32)
+    drawn = torch.rand(CELLS**2 + 2, generator=luck, dtype=torch.float64).numpy()
+    coins = (drawn[: CELLS**2] < 0.5).astype(np.float32).reshape(CELLS, CELLS)
     wide = resize(coins, [(CELLS + 1) * c for c in cell], order=1, anti_aliasing=False)
-    top, left = (luck.integers(c) for c in cell)
+    top, left = (int(u * c) for u, c in zip(drawn[CELLS**2 :], cell, strict=True))
     return wide[top : top + size[0], left : left + size[1]]
 
 
@@ -59,7 +61,7 @@ def loop(detector: object, photo: Photo, found: Detections, masks: int, seed: in
     """A map ``[height, width]`` for each box, one mask at a time, one box after the other."""
     maps = np.zeros((len(found), *photo.size))
     for target in range(len(found)):
-        luck = np.random.default_rng(seed)
+        luck = torch.Generator().manual_seed(seed)
         where, what = found.boxes[target].numpy(), found.distributions[target].numpy()
         for _ in range(masks):
             mask = enlarged(photo.size, luck)

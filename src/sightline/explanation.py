@@ -14,7 +14,7 @@ from jaxtyping import Float
 from sightline.carry import carry, heat
 from sightline.errors import GameError, SightlineError
 from sightline.image.photo import Photo
-from sightline.parts import GridCells, Parts, Points, Strokes, Superpixels
+from sightline.parts import Absent, GridCells, Parts, Points, Strokes, Superpixels
 from sightline.sketch.files import replace_file
 from sightline.sketch.sketch import Sketch
 
@@ -88,6 +88,11 @@ class Explanation:
             raise SightlineError(
                 f"errors have shape {list(self.errors.shape)}; expected {list(wanted)}, as scores"
             )
+        if self.boxes is not None and self.boxes.shape != (wanted[0], 4):
+            raise SightlineError(
+                f"boxes have shape {list(self.boxes.shape)}; expected {[wanted[0], 4]}, left, top, "
+                "right and bottom of each target"
+            )
         for name, numbers in (("scores", self.scores), ("errors", self.errors)):
             if numbers is not None and not np.isfinite(numbers).all():
                 raise SightlineError(f"{self.made.method} gave {name} that are not finite")
@@ -153,7 +158,7 @@ class Explanation:
         """
         scores = carry(self.scores, self.parts, parts)
         if _size(parts) == _size(self.parts) and np.array_equal(scores, self.scores):
-            return self
+            return replace(self, parts=parts) if isinstance(parts.subject, Photo) else self
         notes = [f"carried from {_size(self.parts)} to {_size(parts)}"]
         lost = self.scores.sum(1) - scores.sum(1)
         drawn = not isinstance(self.parts.subject, Photo)
@@ -255,8 +260,14 @@ def _about(parts: Parts) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if isinstance(subject, Photo):
         arrays = {"pixels": subject.pixels}
         if isinstance(parts, Superpixels):
-            arrays["of_pixels"] = parts.numbers.numpy().astype(np.int32)
-        return {"photo": {"name": subject.name}}, arrays
+            arrays["of_pixels"] = parts.numbers.cpu().numpy().astype(np.int32)
+        about: dict[str, Any] = {"name": subject.name}
+        absent = parts.absent if isinstance(parts, Superpixels | GridCells) else None
+        if isinstance(absent, Photo):
+            arrays["absent"] = absent.pixels
+        else:
+            about["absent"] = absent
+        return {"photo": about}, arrays
     lengths = np.array([len(s) for s in subject.strokes])
     about = {"label": subject.label, "name": subject.name, "parts": subject.parts}
     return {"sketch": about}, {"points": subject.points, "stroke_lengths": lengths}
@@ -278,14 +289,22 @@ def _parts(manifest: dict[str, Any], arrays: dict[str, Any]) -> Parts:
     subject, kind = _subject(manifest, arrays), manifest["parts"]
     if kind == GridCells.kind:
         rows, columns = manifest["grid"]
-        return GridCells(subject, int(rows), int(columns))
+        return GridCells(subject, int(rows), int(columns), _absent(manifest, arrays))
     if isinstance(subject, Photo):
         import torch
 
         numbers = torch.from_numpy(arrays["of_pixels"].astype(np.int64))
-        return Superpixels(subject, len(np.unique(arrays["of_pixels"])), of_pixels=numbers)
+        count = len(np.unique(arrays["of_pixels"]))
+        return Superpixels(subject, count, _absent(manifest, arrays), numbers)
     kinds: dict[str, type[Strokes] | type[Points]] = {"strokes": Strokes, "points": Points}
     return kinds[kind](subject)
+
+
+def _absent(manifest: dict[str, Any], arrays: dict[str, Any]) -> Absent:
+    """What stood in for absent parts of a photo."""
+    if "absent" in arrays:
+        return Photo(arrays["absent"])
+    return manifest.get("photo", {}).get("absent", "grey")
 
 
 def _size(parts: Parts) -> str:

@@ -179,7 +179,7 @@ class Game:
             GameError: these parts come and go whole, or the model's answer carries no gradient.
         """
         if not self._bound.partial:
-            move = isinstance(self._bound, BoundPoints) and isinstance(self.model, nn.Module)
+            move = isinstance(self.bound, BoundPoints) and isinstance(self.model, nn.Module)
             raise GameError(
                 f"{self.parts.kind} come and go whole, so there is no gradient by presence; use "
                 + ("p_sla (the gradient by coordinates), or " if move else "")
@@ -208,7 +208,7 @@ class Game:
         Raises:
             GameError: the parts are not points.
         """
-        bound = self._bound
+        bound = self.bound
         if not isinstance(bound, BoundPoints):
             raise GameError(
                 f"a gradient by coordinates needs points, not {self.parts.kind}: "
@@ -224,7 +224,7 @@ class Game:
         return torch.stack(slopes).double().cpu()
 
     def inside(
-        self, rows: Float[Tensor, "rows width"], play: Callable[[Tensor], Tensor]
+        self, rows: Float[Tensor, "rows ..."], play: Callable[[Tensor], Tensor]
     ) -> Float[Tensor, "rows ..."]:
         """``play`` of many rows, for methods that look inside the model.
 
@@ -239,8 +239,8 @@ class Game:
 
     @property
     def bound(self) -> Bound:
-        """The parts as this model sees them."""
-        return self._bound
+        """The parts as this model sees them, without the memory of answers."""
+        return self._bound.bound if isinstance(self._bound, Remembered) else self._bound
 
     def check_differentiable(self) -> None:
         """Refuse a model whose weights torch will not differentiate by.
@@ -348,6 +348,8 @@ def _checked_targets(parts: object, targets: object) -> list[Target]:
         )
     if targets is None:
         return []
+    if isinstance(targets, Detections):
+        raise GameError("detections are no target yet: give sl.BoxScores(detections)")
     asked = [targets] if isinstance(targets, Target) else targets
     if not isinstance(asked, Sequence) or isinstance(asked, str):
         raise GameError(f"{targets!r} is no target: give sl.ClassScore({targets!r})")

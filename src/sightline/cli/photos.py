@@ -236,9 +236,16 @@ def _budgets(budget: str | None, methods: Sequence[str]) -> dict[str, int]:
 
     if budget is None:
         return {}
-    if not budget.isdigit():
-        raise click.UsageError("the budget of a run is a number of evaluations, such as 2000")
-    return {method: int(budget) for method in methods if method in BUDGETED}
+    if budget.isdigit():
+        return {method: int(budget) for method in methods if method in BUDGETED}
+    told = dict(each.partition("=")[::2] for each in budget.split(","))
+    for method, count in told.items():
+        if method not in BUDGETED or method not in methods or not count.isdigit():
+            raise click.UsageError(
+                "the budget of a run is a number of evaluations, such as 2000, or one for each "
+                "method that takes one: kernel_shap=2000,d_rise=500"
+            )
+    return {method: int(count) for method, count in told.items()}
 
 
 def _print(why: Explanation) -> None:

@@ -122,7 +122,7 @@ def _to(source: Path, out: Path, kind: str) -> None:
 
 def _from_detex(sources: tuple[Path, ...], out: Path, photos: Path | None) -> None:
     from sightline.image.read import photo_files
-    from sightline.runs.detex import SUFFIXES, read_detex
+    from sightline.runs.detex_read import SUFFIXES, read_detex
     from sightline.runs.run import Run
 
     if any(source.is_dir() or source.suffix.lower() not in SUFFIXES for source in sources):

@@ -13,7 +13,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sightline.carry import carry
 from sightline.explanation import Explanation
 from sightline.game import Game, Meter
 from sightline.methods.features import (
@@ -25,8 +24,7 @@ from sightline.methods.features import (
     seen,
     without_channels,
 )
-from sightline.methods.record import record
-from sightline.parts import GridCells
+from sightline.methods.record import Placed, record_maps
 
 Features = Float[Tensor, "channels height width"]
 Slopes = Float[Tensor, "targets channels height width"]
@@ -193,14 +191,20 @@ def ablation_cam(game: Game, *, layer: str | nn.Module | None = None) -> Explana
         with torch.no_grad(), without_channels(found[-1], absent):
             return see(game, picture.expand(len(absent), *picture.shape))
 
-    channels = len(features)
+    channels, output = len(features), found[-1]
     loss = game.value - game.inside(torch.eye(channels), ablate)  # [channels, targets]
     size = features.abs().sum((1, 2))
     weight = torch.where(size[:, None] > 0, loss / size.clamp(min=1e-300)[:, None], 0)
     maps = torch.einsum("kt,khw->thw", weight, features)
-    cells = GridCells(game.parts.subject, *maps.shape[1:])
-    settings = {"layer": found[-1].name}
-    return record(game, maps.flatten(1), meter, "ablation_cam", parts=cells, settings=settings)
+    each = Placed(tuple(range(len(maps))), maps, output.extent)
+    notes = tuple(
+        f"wrong layer: {name} does not change without {output.name}, so its map is blank; give "
+        "another layer=..."
+        for name, own in zip(game.targets, loss.T, strict=True)
+        if not bool(own.any())
+    )
+    settings = {"layer": output.name}
+    return record_maps(game, [each], meter, "ablation_cam", settings=settings, notes=notes)
 
 
 def _cam(
@@ -214,30 +218,28 @@ def _cam(
     """Weigh what feeds each target, and carry the maps to the parts of the game."""
     meter = Meter(game)
     looked = seen(game, method, layer)
-    maps = [weighted(each.features.double(), each.slopes.double()).cpu() for each in looked]
+    maps = [
+        Placed(
+            each.targets,
+            weighted(each.features.double(), each.slopes.double()).cpu(),
+            each.extent,
+        )
+        for each in looked
+    ]
     settings = {"layer": ", ".join(each.name for each in looked)}
-    notes += _blank(game, looked)
-    if len(looked) == 1:
-        cells = GridCells(game.parts.subject, *maps[0].shape[1:])
-        scores = maps[0].flatten(1)
-        return record(game, scores, meter, method, parts=cells, settings=settings, notes=notes)
-    scores = torch.zeros(len(game.targets), len(game.parts), dtype=torch.float64)
-    for each, placed in zip(looked, maps, strict=True):
-        cells = GridCells(game.parts.subject, *placed.shape[1:])
-        carried = carry(placed.flatten(1).numpy(), cells, game.parts)
-        scores[list(each.targets)] = torch.from_numpy(carried)
-    return record(game, scores, meter, method, settings=settings, notes=notes)
+    notes += _blank(game, looked, maps)
+    return record_maps(game, maps, meter, method, settings=settings, notes=notes)
 
 
-def _blank(game: Game, looked: list[Seen]) -> tuple[str, ...]:
+def _blank(game: Game, looked: list[Seen], maps: list[Placed]) -> tuple[str, ...]:
     """Why maps show nothing, where the layer is the cause."""
     notes = []
-    for each in looked:
+    for each, placed in zip(looked, maps, strict=True):
         if not bool(each.features.any()):
             notes.append(f"dead layer: {each.name} is 0 everywhere, so every map of it is blank")
             continue
         for row, target in enumerate(each.targets):
-            if not bool(each.slopes[row].any()):
+            if not bool(each.slopes[row].any() or placed.maps[row].any()):
                 name = game.targets[target]
                 notes.append(
                     f"wrong layer: {name} does not change with {each.name}, so its map is blank; "

@@ -57,9 +57,9 @@ def masks(
     _check(count, size, grid, keep)
     cell = (-(-size[0] // grid[0]), -(-size[1] // grid[1]))
     coins, offsets = _drawn(count, grid, cell, keep, generator)
-    rows = _enlarged(coins.to(device), offsets[:, 0], cell[0], size[0])
-    turned = _enlarged(rows.mT, offsets[:, 1], cell[1], size[1])
-    return turned.mT.contiguous()
+    # across first, while there are few rows: then whole rows are copied, which is fast
+    across = _enlarged(coins.to(device).mT, offsets[:, 1], cell[1], size[1]).mT
+    return _enlarged(across, offsets[:, 0], cell[0], size[0])
 
 
 def stream_masks(
@@ -192,18 +192,21 @@ def _enlarged(
 ) -> Float[Tensor, "count length across"]:
     """Linear between the centres of the enlarged cells, along the first axis after the count.
 
-    Elementwise, not a product of matrices, whose last digit depends on the number of masks.
+    One plain operation after another, each rounded alone: neither a product of matrices nor a
+    fused one, whose last digit may depend on the number of masks.
     """
-    cells = coins.shape[1]
+    count, cells, width = coins.shape
     pixel = offset[:, None] + torch.arange(length) + 0.5
     place = (pixel.double() * cells / ((cells + 1) * cell) - 0.5).clamp(0, cells - 1)
     low = place.floor().long()
-    share = (place - low).to(coins)[..., None]
-    across = coins.shape[2]
-    before = low.to(coins.device)[..., None].expand(-1, -1, across)
-    after = (before + 1).clamp(max=cells - 1)
-    near = coins.gather(1, before)
-    return near + share * (coins.gather(1, after) - near)
+    first = cells * torch.arange(count)[:, None]
+    rows = coins.reshape(-1, width)
+    near, far = (
+        rows.index_select(0, (first + index).flatten().to(rows.device))
+        for index in (low, (low + 1).clamp(max=cells - 1))
+    )
+    share = (place - low).to(rows).reshape(-1, 1)
+    return far.sub_(near).mul_(share).add_(near).reshape(count, length, width)
 
 
 def _plus(sofar: Tensor | None, added: Tensor) -> Tensor:

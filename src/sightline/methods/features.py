@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -13,19 +13,23 @@ from torch import Tensor, nn
 
 from sightline.errors import GameError, unknown_name
 from sightline.game import NEED_NO_GRADIENT, Game
-from sightline.models.detector import Candidates
+from sightline.models.detector import Candidates, DenseDetector
 from sightline.models.photo_classifier import PictureClassifier
 from sightline.models.raster import RasterModel
 
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """What one module gave in one of its calls: [pictures, ...]."""
+    """What one module gave in one of its calls: [pictures, ...].
+
+    ``extent`` is that of `Candidates`, where the network sees past the picture's edge.
+    """
 
     name: str
     module: nn.Module
     call: int
     tensor: Tensor
+    extent: tuple[int, int] | None = None
 
     @property
     def map(self) -> Float[Tensor, "pictures channels height width"] | None:
@@ -97,13 +101,14 @@ def network(game: Game) -> nn.Module:
 class Seen:
     """One feature map of the whole input, and how some targets would change with it.
 
-    ``name`` is the layer's; ``targets`` are rows of the game's.
+    ``name`` is the layer's; ``targets`` are rows of the game's; ``extent`` is as in `Output`.
     """
 
     name: str
     targets: tuple[int, ...]
     features: Float[Tensor, "channels height width"]
     slopes: Float[Tensor, "targets channels height width"]
+    extent: tuple[int, int] | None = None
 
 
 def seen(game: Game, method: str, layer: str | nn.Module | None) -> list[Seen]:
@@ -124,7 +129,8 @@ def seen(game: Game, method: str, layer: str | nn.Module | None) -> list[Seen]:
     found: list[Seen] = []
 
     def look(_: Tensor) -> Tensor:
-        found.extend(_feeding(game, picture) if layer is None else [])
+        heads = layer is None and isinstance(game.model, DenseDetector)
+        found.extend(_feeding(game, picture) if heads else [])
         if not found:
             found.append(_watching(game, picture, layer))
         return torch.zeros(1, 1)
@@ -149,6 +155,7 @@ def _feeding(game: Game, picture: Tensor) -> list[Seen]:
                 tuple(own),
                 reply.features[at][0].detach(),
                 slopes(values[own], [reply.features[at]])[0][:, 0],
+                reply.extent,
             )
             for at, own in groups.items()
         ]
@@ -171,7 +178,7 @@ def _watching(game: Game, picture: Tensor, layer: str | nn.Module | None) -> See
     (slope,) = slopes(values, [output.tensor])  # [targets, 1, ...]
     maps = as_map(slope.squeeze(1))
     assert maps is not None  # noqa: S101, `choose` gives nothing else
-    return Seen(output.name, tuple(range(len(values))), features, maps)
+    return Seen(output.name, tuple(range(len(values))), features, maps, output.extent)
 
 
 def look_inside(
@@ -181,8 +188,11 @@ def look_inside(
     root = network(game)
     slopes_exist = not any(weight.is_inference() for weight in root.parameters())
     with torch.set_grad_enabled(slopes_exist), watched(root) as outputs:
-        values = see(game, picture[None].clone().requires_grad_())[0]
+        reply = game.bound.see(picture[None].clone().requires_grad_())
+        values = game.read(reply, rows=1)[0]
         output = choose(outputs, root, layer, values[0])
+    if isinstance(reply, Candidates):
+        output = replace(output, extent=reply.extent)
     features = as_map(output.tensor)
     assert features is not None  # noqa: S101, `choose` gives nothing else
     return output, features[0].detach(), values

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from sightline.carry import carry
+from sightline.carry import WHOLE, carry_maps
 from sightline.explanation import Explanation
 from sightline.game import Game, Meter
-from sightline.methods.features import as_map, network, picture_of, see, slopes, watched
-from sightline.methods.record import record
-from sightline.parts import GridCells
+from sightline.methods.features import as_map, network, picture_of, slopes, watched
+from sightline.methods.record import lost_outside, record
+from sightline.models.detector import Candidates
+from sightline.parts import BoundPhoto, GridCells
 
 CHANNELS_FIRST = (_ConvNd, _BatchNorm, nn.GroupNorm)
 """Modules whose bias belongs to dimension 1; that of all others to the last."""
@@ -46,19 +47,22 @@ def full_grad(game: Game) -> Explanation:
 
     def look(_: Tensor) -> Tensor:
         found.append(_decompose(game, root, picture))
-        return found[-1].maps[0][None]
+        return found[-1].unplaced[None]
 
     game.inside(torch.ones(1, 1), look)
-    full, scores = found[-1], np.zeros((len(game.targets), len(game.parts)))
+    full, bound, scores = found[-1], game.bound, np.zeros((len(game.targets), len(game.parts)))
     lost = np.zeros(len(game.targets))
-    for maps in full.maps:
-        height, width = maps.shape[1:]
-        placed = maps.flatten(1).double().cpu().numpy()
-        carried = carry(placed, GridCells(game.parts.subject, height, width), game.parts)
-        scores, lost = scores + carried, lost + (placed.sum(1) - carried.sum(1))
-    gap = np.abs(game.value.numpy() - scores.sum(1) - lost - full.unplaced).max()
-    notes = [f"biases without a place bring {_told(full.unplaced)} {game.unit}"]
-    if not isinstance(game.parts, GridCells):
+    for maps, extent in full.maps:
+        placed = maps.double().cpu()
+        spans = bound.spans(extent) if isinstance(bound, BoundPhoto) else (WHOLE, WHOLE)
+        carried = carry_maps(placed, game.parts, spans)
+        scores, lost = scores + carried, lost + (placed.sum((1, 2)).numpy() - carried.sum(1))
+    unplaced = full.unplaced.double().cpu().numpy()
+    gap = np.abs(game.value.numpy() - scores.sum(1) - lost - unplaced).max()
+    notes = [f"biases without a place bring {_told(unplaced)} {game.unit}"]
+    if isinstance(bound, BoundPhoto):
+        notes += lost_outside(game, torch.from_numpy(lost), torch.from_numpy(scores))
+    elif not isinstance(game.parts, GridCells):
         notes.append(f"cells without ink hold {_told(lost)} {game.unit}, which nothing gets")
     notes.append(f"completeness gap {gap:.2g} {game.unit}")
     return record(game, torch.from_numpy(scores), meter, "full_grad", notes=tuple(notes))
@@ -66,28 +70,31 @@ def full_grad(game: Game) -> Explanation:
 
 @dataclass(frozen=True)
 class _Full:
-    """Maps [targets, height, width], one a size, and what has no place [targets]."""
+    """Maps [targets, height, width] with what they span, and what has no place [targets]."""
 
-    maps: list[Tensor]
-    unplaced: Float[np.ndarray, " targets"]
+    maps: list[tuple[Tensor, tuple[int, int] | None]]
+    unplaced: Float[Tensor, " targets"]
 
 
 def _decompose(game: Game, root: nn.Module, picture: Tensor) -> _Full:
     with torch.enable_grad(), watched(root) as outputs, _entrance(root) as shown:
         ink = picture[None].clone().requires_grad_()
-        values = see(game, ink)[0]
+        reply = game.bound.see(ink)
+        values = game.read(reply, rows=1)[0]
     read = shown[0] if shown else ink if ink.ndim == 4 else ink[:, None]
     biased = [(o, b) for o in outputs if (b := _bias(o.module)) is not None]
     by_input, *by_output = slopes(values, [read, *(output.tensor for output, _ in biased)])
-    maps = {picture.shape[-2:]: (by_input * read).detach().sum((1, 2))}
+    extent = reply.extent if isinstance(reply, Candidates) else None
+    own = None if read is ink else extent  # what is read inside may have been padded before
+    maps = {(read.shape[-2:], own): (by_input * read).detach().sum((1, 2))}
     unplaced = torch.zeros_like(values.detach())
     for (output, bias), slope in zip(biased, by_output, strict=True):
         placed, rest = _bias_map(slope.squeeze(1), bias, output.module)
         unplaced = unplaced + rest
         if placed is not None:
-            size = placed.shape[1:]
+            size = (placed.shape[1:], extent)
             maps[size] = maps[size] + placed if size in maps else placed
-    return _Full(list(maps.values()), unplaced.double().cpu().numpy())
+    return _Full([(each, size[1]) for size, each in maps.items()], unplaced)
 
 
 def _told(values: Float[np.ndarray, " targets"]) -> str:

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from sightline.carry import is_same_photo
 from sightline.errors import GameError
 from sightline.explanation import Explanation
 from sightline.game import Game
@@ -46,7 +47,7 @@ def photo_flipping(
         seed: of ties.
 
     Raises:
-        GameError: a game of a drawing, or an explanation of other targets.
+        GameError: a game of a drawing, or an explanation of other targets or of another photo.
 
     Source:
         As `sightline.metrics.pixel_flipping`.
@@ -54,6 +55,8 @@ def photo_flipping(
     bound, name = _photo_of(game), why.targets[why.target(target)]
     if name not in game.targets:
         raise GameError(f"the game does not ask about {name!r}; it asks {', '.join(game.targets)}")
+    if not is_same_photo(why.parts.subject, game.parts.subject):
+        raise GameError("the explanation is of another photo than the game")
     of_pixels = _on_picture(bound, torch.from_numpy(why.heat(target)))
     order = flipping_order(of_pixels, seed)
     column = game.targets.index(name)

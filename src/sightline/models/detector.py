@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sightline.errors import ModelError
-from sightline.image.boxes import iou
+from sightline.image.boxes import areas, iou
 from sightline.image.frame import Frame
 from sightline.image.photo import Photo
 
@@ -61,7 +61,10 @@ class Detections:
     def __getitem__(self, chosen: Tensor | Sequence[int] | slice) -> Detections:
         """Some of them, by index or mask."""
         index = torch.arange(len(self))
-        index = index[chosen if isinstance(chosen, slice) else torch.as_tensor(chosen)]
+        if not isinstance(chosen, slice):
+            chosen = torch.as_tensor(chosen).cpu()
+            chosen = chosen if chosen.numel() else chosen.long()  # an empty list has no kind
+        index = index[chosen]
         at = index.to(self.boxes.device)
         return Detections(
             self.boxes[at],
@@ -200,13 +203,16 @@ def candidates_behind(
     """
     if not len(detections):
         return torch.zeros(0, dtype=torch.int64)
-    apart = (
-        1000 * (candidates.scores[0].T[detections.labels] - detections.scores[:, None]).abs()
-    )  # [boxes, candidates]
-    edges = (candidates.boxes[0][None] - detections.boxes[:, None]).abs().amax(-1)
+    kind, device = candidates.boxes.dtype, candidates.boxes.device
+    boxes, scores = detections.boxes.to(device, kind), detections.scores.to(device, kind)
+    of_label = candidates.scores[0].T[detections.labels.to(device)]
+    apart = 1000 * (of_label - scores[:, None]).abs()  # [boxes, candidates]
+    edges = (candidates.boxes[0][None] - boxes[:, None]).abs().amax(-1)
     # a box may have been clipped to the picture, so a bad place is forgiven where scores agree
-    overlap = iou(detections.boxes, candidates.boxes[0])
-    distance = apart + torch.where(overlap > 0.5, torch.zeros_like(edges), edges)
+    overlap = iou(boxes, candidates.boxes[0])
+    both = areas(boxes)[:, None] + areas(candidates.boxes[0])
+    within = overlap * both / (1 + overlap) > 0.99 * areas(boxes)[:, None]
+    distance = apart + torch.where((overlap > 0.5) | within, torch.zeros_like(edges), edges)
     nearest = (distance + 1e-3 * edges).argmin(1)
     worst = distance.gather(1, nearest[:, None])[:, 0]
     if bool((worst > most_apart).any()):
@@ -215,4 +221,4 @@ def candidates_behind(
             f"detection {lost} ({detections.names[lost]} {float(detections.scores[lost]):.3f}) "
             "is behind no dense candidate; this version of the library decodes differently"
         )
-    return nearest
+    return nearest.to(detections.labels.device)

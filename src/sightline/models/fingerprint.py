@@ -19,5 +19,6 @@ def fingerprint_of(model: object) -> str:
     if isinstance(model, nn.Module):
         for name, value in model.state_dict().items():
             digest.update(name.encode())
-            digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+            plain = value.detach().cpu().contiguous()  # a weight may be a view with strides
+            digest.update(plain.reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()[:16]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from sightline.image.boxes import clip, nms
@@ -25,6 +26,8 @@ def report(
 ) -> list[Detections]:
     """Threshold, non-maximum suppression within each label, the best ``most`` of each picture.
 
+    Of equal scores, the earlier label and then the earlier candidate goes first.
+
     Args:
         candidates: boxes in pixels of the network's pictures.
         frames: from each photo to its picture.
@@ -41,29 +44,31 @@ def report(
     objects = [i for i in range(len(labels)) if i not in without]
     found = []
     for picture, frame in enumerate(frames):
-        scores = candidates.scores[picture].detach()
-        boxes = clip(frame.back_boxes(candidates.boxes[picture].detach()), frame.photo)
-        which, label = _above(scores[:, objects], threshold, most_a_label)
-        label = torch.tensor(objects, device=scores.device)[label]
-        kept = nms(boxes[which], scores[which, label], overlap=overlap, groups=label)[:most]
-        index, label = which[kept].cpu(), label[kept].cpu()
+        scores = candidates.scores[picture].detach().float().cpu()
+        boxes = frame.back_boxes(candidates.boxes[picture].detach().float().cpu())
+        boxes = clip(boxes, frame.photo)
+        seen = [i for i in objects if bool((scores[:, i] >= threshold).any())]
+        kept = [_kept(boxes, scores[:, i], threshold, overlap, most_a_label) for i in seen]
+        none = torch.zeros(0, dtype=torch.int64)
+        index = torch.cat([none, *kept])
+        label = torch.cat([none, *map(torch.full_like, kept, seen)])
+        best = scores[index, label].argsort(descending=True, stable=True)[:most]
+        index, label = index[best], label[best]
+        names = tuple(labels[i] for i in label.tolist())
         found.append(
-            Detections(
-                boxes[index.to(boxes.device)].float().cpu(),
-                scores.cpu()[index, label].float(),
-                label,
-                tuple(labels[i] for i in label.tolist()),
-                index,
-                scores[index.to(scores.device)].float().cpu(),
-            )
+            Detections(boxes[index], scores[index, label], label, names, index, scores[index])
         )
     return found
 
 
-def _above(scores: Tensor, threshold: float, most: int) -> tuple[Tensor, Tensor]:
-    """Candidate and label of the scores of at least ``threshold``, the ``most`` of each label."""
-    count = min(most, len(scores))
-    best, which = scores.topk(count, 0)
-    keep = best >= threshold
-    label = torch.arange(scores.shape[1], device=scores.device).expand(count, -1)
-    return which[keep], label[keep]
+def _kept(
+    boxes: Float[Tensor, "candidates 4"],
+    scores: Float[Tensor, " candidates"],
+    threshold: float,
+    overlap: float,
+    most: int,
+) -> Int[Tensor, " kept"]:
+    """Candidates of one label that survive, the highest score first."""
+    which = scores.argsort(descending=True, stable=True)[:most]
+    which = which[scores[which] >= threshold]
+    return which[nms(boxes[which], scores[which], overlap=overlap)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sightline.errors import GameError
 from sightline.parts.bound import LARGEST_BATCH, Bound, Noise
 from sightline.parts.grid import GridCells
-from sightline.parts.photo import BoundPhoto, Superpixels
+from sightline.parts.photo import Absent, BoundPhoto, Superpixels
 from sightline.parts.points import BoundPoints, Points
 from sightline.parts.strokes import Strokes
 from sightline.sketch.sketch import Sketch
@@ -26,6 +26,7 @@ def drawing(parts: Parts) -> Sketch:
 
 __all__ = [
     "LARGEST_BATCH",
+    "Absent",
     "Bound",
     "BoundPhoto",
     "BoundPoints",

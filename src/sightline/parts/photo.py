@@ -27,6 +27,7 @@ from sightline.models.place import place
 from sightline.parts.bound import Bound, Noise, noisy
 
 Absent = Literal["grey", "mean", "blur"] | Photo
+Span = tuple[float, float]
 ABSENCES = ("grey", "mean", "blur")
 BLUR = 0.05
 """Standard deviation of the blur that stands in for absent regions, of the longest side."""
@@ -48,7 +49,7 @@ class Superpixels:
         of_pixels: the superpixel of each pixel, where it is known already.
 
     Raises:
-        GameError: an absence that is unknown, or numbers of another photo.
+        GameError: an absence that is unknown, or numbers below 0 or of another photo.
     """
 
     photo: Photo
@@ -67,6 +68,10 @@ class Superpixels:
             raise GameError(
                 f"superpixels of {list(self.numbers.shape)} pixels do not fit a photo of "
                 f"{list(self.photo.size)}"
+            )
+        if int(self.numbers.min()) < 0:
+            raise GameError(
+                f"superpixels are numbered from {int(self.numbers.min())}; expected numbers from 0"
             )
 
     def __len__(self) -> int:
@@ -108,11 +113,12 @@ class BoundPhoto(Bound):
         self.frame = model.frame(*photo.size) if isinstance(model, PhotoModel) else unchanged
         device, dtype = place(model)
         self._photo = self.frame.pixels(photo).to(device, dtype)
-        self._absent = _absence(photo, absent, self.frame).to(device, dtype)
         region = self.frame.labels(of_pixels)
         self._parts = int(of_pixels.max()) + 1
-        # what the frame adds around the photo is always there: one part more
+        # what the frame adds around the photo is always there: one part more, and never absent
         self._region = torch.where(region < 0, self._parts, region).to(device)
+        nothing = _absence(photo, absent, self.frame).to(device, dtype)
+        self._absent = torch.where(self._region == self._parts, self._photo, nothing)
         self.partial = isinstance(model, PhotoModel)
         self._proposals: Tensor | None = None
         if isinstance(model, ProposingDetector):
@@ -144,9 +150,23 @@ class BoundPhoto(Bound):
     def composed(
         self, masks: Float[Tensor, "batch height width"]
     ) -> Float[Tensor, "batch 3 height width"]:
-        """The photo where a mask is 1, its absence where it is 0."""
+        """The photo where a mask is 1, its absence where it is 0; around it always the frame."""
         weight = masks.to(self._photo.dtype)[:, None]
         return torch.lerp(self._absent, self._photo, weight)
+
+    def spans(self, extent: tuple[int, int] | None = None) -> tuple[Span, Span]:
+        """Where the photo begins and ends, down and across, as shares of the picture.
+
+        Args:
+            extent: height and width that count as the whole, where a network sees past the edge.
+        """
+        across, down = self.frame.offset
+        height, width = extent or self.frame.picture
+        inner = self.frame.inner
+        return (
+            (down / height, (down + inner[0]) / height),
+            (across / width, (across + inner[1]) / width),
+        )
 
     def picture(self) -> Float[Tensor, "3 height width"] | None:
         """The photo as the network reads it; None for a black box."""

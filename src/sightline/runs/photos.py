@@ -29,7 +29,7 @@ from sightline.image.superpixels import encode_labels
 from sightline.methods import explain
 from sightline.metrics.localisation import localise
 from sightline.metrics.photo_flipping import photo_flipping, random_flipping
-from sightline.metrics.pixel_flipping import FlipCurve
+from sightline.metrics.pixel_flipping import RATIOS, FlipCurve
 from sightline.models.detector import Detections, Detector
 from sightline.models.fingerprint import fingerprint_of
 from sightline.parts import GridCells, Superpixels
@@ -57,6 +57,9 @@ MAPS = frozenset(
     }
 )
 """Methods that find places, not parts: they are asked on a fine grid, and carried."""
+
+COARSE = RATIOS[::2]
+"""Ratios of insertion: a half of those of deletion, whose number is detex's."""
 
 SAME_OBJECT = 0.5
 """IoU from which a detection of the same label is the annotated object."""
@@ -141,7 +144,8 @@ class _Known:
         self.lucky: dict[bool, np.ndarray] = {}
         if settings.flips:
             for rising in (False, True):
-                values = random_flipping(game, rising=rising, seed=self.seed)
+                ratios = COARSE if rising else RATIOS
+                values = random_flipping(game, rising=rising, ratios=ratios, seed=self.seed)
                 self.lucky[rising] = values.mean(0)  # [ratios, targets]
 
     def row(self, why: Explanation, number: int) -> Row:
@@ -187,7 +191,9 @@ class _Known:
         if not self.settings.flips:
             return measures, None
         gone = photo_flipping(self.game, why, target=number, seed=self.seed)
-        back = photo_flipping(self.game, why, target=number, rising=True, seed=self.seed)
+        back = photo_flipping(
+            self.game, why, target=number, rising=True, ratios=COARSE, seed=self.seed
+        )
         measures |= {
             "deletion": gone.auc,
             "deletion_normalised": gone.normalised_auc,

@@ -24,7 +24,7 @@ class PhotoSettings:
         grid: rows and columns of the grid on which methods that find places are asked.
         budgets: evaluations of methods that take a budget, by name.
         scale: of the score that is explained; black boxes are asked for the similarity.
-        flips: measure deletion and insertion too; they cost 102 evaluations a box and method.
+        flips: measure deletion and insertion too; they cost 77 evaluations a box and method.
         sanity: photos on which each method is tried on a model of shuffled weights; 0 for none.
         seed: of all luck; each photo's own is made of it and its name.
 

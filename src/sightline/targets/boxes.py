@@ -21,7 +21,7 @@ from sightline.models.detector import (
     Detector,
     Reply,
 )
-from sightline.similarity import similarity
+from sightline.similarity import one_hot, similarity
 from sightline.sketch.sketch import Sketch
 from sightline.targets.target import SCALES, BoundTargets, Scale, index_of_label
 
@@ -111,6 +111,9 @@ class BoxRival:
     Args:
         detections: of the explained photo, by the detector that is asked.
         rival: a label.
+
+    Raises:
+        GameError: no detections, a black box's, or a rival that is their own label.
     """
 
     detections: Detections
@@ -125,6 +128,11 @@ class BoxRival:
         """The candidates of the detections, and the column of the rival."""
         candidates, labels = _candidates(self.detections, reply), self.detections.labels
         column = index_of_label(self.rival, known, _dense(reply).logits.shape[2])
+        if bool((labels == column).any()):
+            raise GameError(
+                f"rival {self.rival!r} is itself the label of a detection, which it cannot lead; "
+                "name another label, or ask about the other detections alone"
+            )
         rivals = torch.full_like(labels, column)
 
         def lead(answer: Reply) -> Tensor:
@@ -166,7 +174,7 @@ class BoxSimilarity:
         found = self.detections
         wanted = found.distributions
         if wanted is None:
-            wanted = torch.nn.functional.one_hot(found.labels, len(known)).float()
+            wanted = one_hot(found.labels, len(known))
         alike = _alike(found.boxes, wanted, known)
         return BoundTargets(numbered(found), "similarity", alike, boxes=found.boxes)
 
@@ -221,7 +229,7 @@ class MissedBox:
         name = f"missed {known[column] if known else column}"
         box = self._box[None]
         if not isinstance(reply, Candidates):
-            wanted = torch.nn.functional.one_hot(torch.tensor([column]), count).float()
+            wanted = one_hot(torch.tensor([column]), count)
             return BoundTargets((name,), "similarity", _alike(box, wanted, known), boxes=box)
         labels = torch.tensor([column])
         at = _best_at(reply, box, column)
@@ -320,6 +328,12 @@ def _candidates(detections: Detections, reply: Reply) -> Int[Tensor, " boxes"]:
             f"a detection came from candidate {int(detections.candidates.max())}, but this "
             f"detector has {count}: detections of another detector? Use sl.BoxSimilarity"
         )
+    columns = _dense(reply).logits.shape[2]
+    if int(detections.labels.max()) >= columns:
+        raise GameError(
+            f"a detection has label {int(detections.labels.max())}, but this detector has "
+            f"{columns}: detections of another detector? Use sl.BoxSimilarity"
+        )
     return detections.candidates
 
 
@@ -333,7 +347,8 @@ def _on(
     if scale == "logit":
         return dense.logits[:, candidates, labels]
     scores = dense.scores[:, candidates, labels]
-    return scores if scale == "probability" else scores.log()
+    # a score that was rounded to 0 has no logarithm
+    return scores if scale == "probability" else scores.clamp(torch.finfo(scores.dtype).tiny).log()
 
 
 def _alike(
@@ -354,5 +369,12 @@ def _best_at(answer: Candidates, box: Float[Tensor, "1 4"], column: int) -> Int[
     """The candidate nearest to the label among those at the box; else the one nearest to it."""
     overlap = iou(answer.boxes[0].detach(), box.to(answer.boxes))[:, 0]
     score = answer.scores[0, :, column].detach()
+    if not bool(overlap.any()):
+        return _apart(answer.boxes[0].detach(), box.to(answer.boxes)).argmin()[None].cpu()
     there = overlap >= min(NEAR, float(overlap.max()))
     return torch.where(there, score, -1).argmax()[None].cpu()
+
+
+def _apart(boxes: Float[Tensor, "boxes 4"], box: Float[Tensor, "1 4"]) -> Float[Tensor, " boxes"]:
+    """Distance of centres."""
+    return ((boxes[:, :2] + boxes[:, 2:] - box[:, :2] - box[:, 2:]) / 2).norm(dim=1)

@@ -1,0 +1,1 @@
+"""Runs: a whole data set explained, photo by photo, into a folder that survives a kill."""

@@ -1,0 +1,221 @@
+"""One self-contained HTML page of a run: the table, the curves, boxes as examples, failures."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+from collections.abc import Iterator, Sequence
+from itertools import chain, repeat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sightline.picture import AGAINST, FOR, NEUTRAL, figure_svg
+from sightline.runs.overlay import as_data, overlay, photo_of
+from sightline.runs.rows import Failure, PhotoResult, Row
+from sightline.runs.run import Run
+from sightline.runs.summary import MethodSummary, Summary, footnotes, summary, table_rows
+from sightline.sketch.files import replace_file
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+EXAMPLES = 12
+MOST_FAILURES = 200
+COLOURS = (FOR, AGAINST, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#666666", "#222222")
+"""Of the curves; Okabe and Ito's palette again."""
+
+
+def write_page(
+    run: Run,
+    path: str | os.PathLike[str],
+    *,
+    told: Summary | None = None,
+    examples: int = EXAMPLES,
+) -> None:
+    """Write the page; it needs no other file and no network.
+
+    Args:
+        run: what is told.
+        path: the file.
+        told: its table, where it is known already.
+        examples: boxes that are shown, spread over the photos.
+    """
+    told = told or summary(run)
+    sections = [_table(told), _curves(told), _examples(run, examples), _failures(run.errors())]
+    title = f"{run.manifest.detector}: {len(told.methods)} methods, {told.photos} photos"
+    page = _PAGE.format(
+        title=html.escape(title),
+        style=_STYLE,
+        about=_about(run),
+        sections="\n".join(section for section in sections if section),
+    )
+    with replace_file(Path(path)) as stream:
+        stream.write(page.encode())
+
+
+# --- what it is -----------------------------------------------------------------------------------
+
+
+def _about(run: Run) -> str:
+    of = run.manifest
+    lines = [f"<p class='quiet'>Begun {html.escape(of.started)}; {html.escape(repr(run))}.</p>"]
+    if of.sanity:
+        lines.append(f"<ul>{''.join(f'<li>{html.escape(line)}</li>' for line in of.sanity)}</ul>")
+    settings = {
+        "detector": of.detector,
+        "fingerprint": of.fingerprint,
+        "methods": of.methods,
+        "settings": of.settings,
+        "seeds": of.seeds,
+        "versions": of.versions,
+        "environment": of.environment,
+    }
+    told = html.escape(json.dumps(settings, indent=1))
+    lines.append(f"<details><summary>How it was made</summary><pre>{told}</pre></details>")
+    return "\n".join(lines)
+
+
+def _table(told: Summary) -> str:
+    head, *rows = (
+        "<tr>" + "".join(f"<{kind}>{html.escape(cell)}</{kind}>" for cell in row) + "</tr>"
+        for row, kind in zip(table_rows(told), chain(["th"], repeat("td")), strict=False)
+    )
+    body = "\n".join(rows)
+    notes = "<br>".join(html.escape(line) for line in footnotes(told))
+    return (
+        f"<section><h2>Measures</h2><div class='wide'><table>{head}\n{body}</table></div>"
+        f"<p class='quiet'>{notes}</p></section>"
+    )
+
+
+def _failures(failures: Sequence[Failure]) -> str:
+    if not failures:
+        return ""
+    lines = "".join(f"<li>{html.escape(str(failure))}</li>" for failure in failures[:MOST_FAILURES])
+    more = len(failures) - MOST_FAILURES
+    rest = f"<p class='quiet'>and {more} more</p>" if more > 0 else ""
+    return f"<section><h2>Photos that failed</h2><ul>{lines}</ul>{rest}</section>"
+
+
+# --- curves ---------------------------------------------------------------------------------------
+
+
+def _curves(told: Summary) -> str:
+    drawn = [method for method in told.methods if method.curve]
+    if not drawn:
+        return ""
+    return (
+        "<section><h2>Flipping</h2><p class='quiet'>The value as parts vanish, most important "
+        "first: the lower, the better the order. Mean over boxes, with its 95 % band over photos."
+        f"</p>{figure_svg(curves_figure(drawn))}</section>"
+    )
+
+
+def curves_figure(methods: Sequence[MethodSummary]) -> Figure:
+    """The mean flipping curve of each method with its 95 % band."""
+    from matplotlib.figure import Figure
+
+    fig = Figure(figsize=(7.2, 3.6), layout="constrained")
+    axes = fig.subplots()
+    for number, method in enumerate(methods):
+        values = np.array([(i.estimate, i.low, i.high) for i in method.curve or ()])
+        share, colour = np.linspace(0, 1, len(values)), COLOURS[number % len(COLOURS)]
+        axes.fill_between(share, values[:, 1], values[:, 2], color=colour, alpha=0.18, lw=0)
+        name = method.method.replace("_", " ")  # a leading _ would hide it
+        axes.plot(share, values[:, 0], color=colour, lw=1.8, label=name)
+    axes.set_xlabel("share of parts gone", fontsize=9)
+    axes.set_ylabel("value", fontsize=9)
+    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    axes.spines[["top", "right"]].set_visible(False)
+    for text in axes.legend(frameon=False, fontsize=8).get_texts():
+        text.set_parse_math(False)
+    return fig
+
+
+# --- examples -------------------------------------------------------------------------------------
+
+
+def _examples(run: Run, most: int) -> str:
+    boxes = "\n".join(_example(run, photo, number) for photo, number in _chosen(run, most))
+    if not boxes:
+        return ""
+    return f"<section><h2>Boxes</h2>{_LEGEND}{boxes}</section>"
+
+
+def _chosen(run: Run, most: int) -> Iterator[tuple[PhotoResult, int]]:
+    """Boxes at equal steps through the run, so that all its parts are seen."""
+    keys = [
+        (row["photo_index"], row["number"])
+        for table in run.tables(["photo_index", "number"])
+        for row in table.to_pylist()
+    ]
+    every = list(dict.fromkeys(keys))
+    steps = np.linspace(0, len(every) - 1, min(most, len(every))).round().astype(int)
+    wanted = {every[step] for step in steps}
+    places = {photo.name: index for index, photo in enumerate(run.manifest.photos)}
+    names = {run.manifest.photos[index].name for index, _ in wanted}
+    for photo in run.photos_named(names):
+        for number in dict.fromkeys(row.number for row in photo.explanations):
+            if (places[photo.name], number) in wanted:
+                yield photo, number
+
+
+def _example(run: Run, photo: PhotoResult, number: int) -> str:
+    rows = [row for row in photo.explanations if row.number == number]
+    shown = photo_of(run, photo)
+    first = rows[0]
+    score = "not reported" if first.detector_score is None else f"{first.detector_score:.2f}"
+    lost = "" if shown else " (the photo is no longer there, or is another)"
+    title = f"{first.label} {score}, box {number} of {photo.name}{lost}"
+    figures = "".join(_figure(photo, row, overlay(photo, row, shown)) for row in rows)
+    return f"<h3>{html.escape(title)}</h3><div class='grid'>{figures}</div>"
+
+
+def _figure(photo: PhotoResult, row: Row, pixels: Any) -> str:
+    told = row.blank or ", ".join(
+        f"{name} {value:.3f}" for name, value in row.measures.items() if value is not None
+    )
+    limit = float(np.abs(row.scores).max(initial=0.0))
+    words = f"{row.method}: full colour {limit:.3g} {row.unit}. {told}"
+    item = html.escape(photo.item(row), quote=True)
+    return (
+        f"<figure><img alt='{item}' title='{item}' src='{as_data(pixels)}'>"
+        f"<figcaption>{html.escape(words)}</figcaption></figure>"
+    )
+
+
+_LEGEND = (
+    "<p class='quiet'>Vermilion parts speak for the box, blue ones against it; each picture has "
+    "its own scale.</p><div class='scale'><span>against</span><i></i><span>for</span></div>"
+)
+
+_STYLE = f"""
+body{{font:16px/1.5 system-ui,sans-serif;color:#222;background:#f6f5f2;margin:0}}
+main{{max-width:1100px;margin:0 auto;padding:2rem 1rem}}
+h1{{font-weight:600;margin:0 0 .3rem}} h2{{margin:0 0 .4rem;font-weight:600}}
+h3{{font-weight:500;font-size:15px;margin:1.2rem 0 .3rem}}
+section{{background:#fff;border-radius:10px;padding:1.4rem 1.6rem;margin:1.4rem 0;
+box-shadow:0 1px 3px #0002}}
+svg{{max-width:100%;height:auto;display:block;margin:.4rem auto}}
+.wide{{overflow-x:auto}} table{{border-collapse:collapse;font-size:14px;width:100%}}
+td,th{{padding:.25rem .6rem;text-align:right;border-bottom:1px solid #eee;white-space:nowrap}}
+td:first-child,th:first-child{{text-align:left}} .quiet{{color:#666;font-size:14px}}
+pre{{font-size:12px;overflow-x:auto}} summary{{cursor:pointer;color:#555}}
+.grid{{display:grid;grid-template-columns:repeat(auto-fill,minmax(240px,1fr));gap:.8rem}}
+figure{{margin:0}} img{{width:100%;border-radius:4px;display:block}}
+figcaption{{font-size:12px;color:#555;margin-top:.2rem}}
+.scale{{display:flex;gap:.5rem;align-items:center;font-size:12px;color:#555}}
+.scale i{{width:160px;height:10px;background:linear-gradient(90deg,{AGAINST},{NEUTRAL},{FOR})}}
+"""
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<meta name="viewport" content="width=device-width,initial-scale=1"><style>{style}</style></head>
+<body><main><h1>{title}</h1>
+{about}
+{sections}
+</main></body></html>
+"""

@@ -1,0 +1,1 @@
+"""Generated scenes: known objects with masks and boxes on textured grounds."""
