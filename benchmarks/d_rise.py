@@ -10,7 +10,8 @@ The same coins and offsets are put to the same SSD-MobileNetV1 twice:
 
 The loop masks the photo, ours the picture that the network reads; the loop sees what the detector
 reports from a score of 0.01 on, ours all candidates. So the maps are alike, not equal; their rank
-correlation over 16 x 16 cells is printed. Times are the best of the rounds. Needs the weights of the detector and the photos.
+correlation over 16 x 16 cells is printed. Times are the best of the rounds. Needs the weights of
+the detector and the photos.
 """
 
 from __future__ import annotations

@@ -31,6 +31,10 @@ _PUBLIC = {
     "models.load_detector": ["load_detector"],
     "models.detector": ["Detections", "Candidates"],
     "models.photo_classifier": ["PictureClassifier"],
+    "models.black_box": ["CallableDetector", "OnnxDetector", "UltralyticsDetector"],
+    "models.doors_torchvision": ["as_torchvision_detector"],
+    "models.doors_transformers": ["TransformersDetector"],
+    "models.scene_ssd": ["SceneSSD"],
     "models.sketchxainet": ["SketchXAINet", "SketchXAINetConfig", "sketchxainet"],
     "models.raster": ["RasterModel", "SketchCNN", "sketch_cnn"],
     "parts": ["Strokes", "Points", "GridCells", "Superpixels"],
@@ -189,8 +193,15 @@ if TYPE_CHECKING:
     from sightline.metrics import photo_flipping as photo_flipping
     from sightline.metrics import randomised_cascade as randomised_cascade
     from sightline.metrics import wilson as wilson
+    from sightline.models.black_box import CallableDetector as CallableDetector
+    from sightline.models.black_box import OnnxDetector as OnnxDetector
+    from sightline.models.black_box import UltralyticsDetector as UltralyticsDetector
     from sightline.models.detector import Candidates as Candidates
     from sightline.models.detector import Detections as Detections
+    from sightline.models.doors_torchvision import (
+        as_torchvision_detector as as_torchvision_detector,
+    )
+    from sightline.models.doors_transformers import TransformersDetector as TransformersDetector
     from sightline.models.load import load as load
     from sightline.models.load import save as save
     from sightline.models.load_detector import load_detector as load_detector
@@ -198,6 +209,7 @@ if TYPE_CHECKING:
     from sightline.models.raster import RasterModel as RasterModel
     from sightline.models.raster import SketchCNN as SketchCNN
     from sightline.models.raster import sketch_cnn as sketch_cnn
+    from sightline.models.scene_ssd import SceneSSD as SceneSSD
     from sightline.models.sketchxainet import SketchXAINet as SketchXAINet
     from sightline.models.sketchxainet import SketchXAINetConfig as SketchXAINetConfig
     from sightline.models.sketchxainet import sketchxainet as sketchxainet

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,9 @@ AGAINST, NEUTRAL, FOR = "#0072B2", "#B9B9B9", "#D55E00"
 
 SUFFIXES = (".png", ".pdf", ".svg")
 MOST_BARS = 20
+UNSETTLED = 0.3
+"""Share of its colour that a part of a photo keeps whose score may be 0."""
+
 MOST_NUMBERS = 12
 """Ranks written on the drawing; more would hide it, and the bars name them all."""
 
@@ -86,7 +90,10 @@ def methods_figure(whys: Sequence[Explanation], *, target: int = 0, columns: int
 def boxes_figure(
     why: Explanation, *, targets: Sequence[int] | None = None, columns: int = 4
 ) -> Figure:
-    """The photo with its boxes, and a panel a target, each with its own scale."""
+    """The photo with its boxes, and a panel a target, each with its own scale.
+
+    Where there are error bars, parts whose score may be 0 are pale.
+    """
     from matplotlib.figure import Figure
 
     photo = why.parts.subject
@@ -97,6 +104,7 @@ def boxes_figure(
     tall = photo.size[0] / photo.size[1]
     width = 3.3 if columns > 2 else 4.2
     fig = Figure(figsize=(width * columns, (width * tall + 0.85) * rows), layout="constrained")
+    fig.get_layout_engine().set(h_pad=0.1)  # type: ignore[union-attr]
     panels = list(fig.subplots(rows, columns, squeeze=False).flat)
     draw_photo(panels[0], photo)
     for row in shown if why.boxes is not None else []:
@@ -118,7 +126,9 @@ def boxes_figure(
 def draw_scores(axes: Axes, why: Explanation, target: int, limit: float) -> None:
     """The parts on ``axes``, each in the colour of its score; full colour at ``limit``."""
     if isinstance(why.parts.subject, Photo):
-        draw_overlay(axes, why.parts.subject, why.heat(target), limit, colour_map())
+        settled = why.settled(target)
+        shown = replace(why, scores=np.where(settled, why.scores, UNSETTLED * why.scores))
+        draw_overlay(axes, why.parts.subject, shown.heat(target), limit, colour_map())
         if why.boxes is not None:
             draw_box(axes, why.boxes[target])
         return
@@ -252,6 +262,7 @@ def _add_scale(fig: Figure, axes: Axes, limit: float, unit: str) -> None:
     scale = ScalarMappable(Normalize(-limit, limit), colour_map())
     bar = fig.colorbar(scale, ax=axes, location="bottom", shrink=0.8, aspect=30, pad=0.02)
     bar.set_label(f"against  ←  {unit}  →  for", fontsize=9)
+    bar.ax.xaxis.set_major_formatter(lambda value, _: f"{value:.2g}".replace("-", "−"))
     bar.outline.set_visible(False)
 
 

@@ -30,7 +30,7 @@ from sightline.targets import BoxScores, ClassScore, boxes_in
 
 COMPARED = ("kernel_shap", "occlusion", "sla", "integrated_gradients", "random")
 KERNEL_BUDGET = 512
-BOX_BUDGET = 2000
+BOX_BUDGET = 1500
 GRID = 24
 
 

@@ -16,7 +16,6 @@ KNOWN = (
     "torchvision:NAME",
     "transformers:ORG/NAME",
     "onnx:FILE",
-    "ultralytics:FILE",
     "ssd-mobilenet:FOLDER",
     "ssd300-vgg16:WEIGHTS",
 )
@@ -41,8 +40,6 @@ def load_detector(
             - ``"transformers:FOLDER"`` or ``"transformers:ORG/NAME"``: DETR, Deformable DETR,
               RT-DETR, YOLOS ...; ``revision=`` of a hub repository;
             - ``"onnx:FILE"``: boxes only; needs ``labels``, takes the settings of `OnnxDetector`;
-            - ``"ultralytics:FILE"``: boxes only; such a file can hold code, which ultralytics runs:
-              take it from where you trust;
             - ``"ssd-mobilenet:FOLDER"``, or just a folder with layers.json and weights_u8.npz;
             - ``"ssd300-vgg16:WEIGHTS"``: torchvision's weights, without torchvision.
         labels: names of the columns of its scores, where the weights do not say.
@@ -76,7 +73,7 @@ def load_detector(
 
 def _unknown(text: str, kind: str, rest: str) -> str:
     if kind in _LOADERS and not rest:
-        return f"{text!r} names no model; write {next(k for k in KNOWN if k.startswith(kind))}"
+        return f"{text!r} names no model; write {next(k for k in (*KNOWN, kind) if k.startswith(kind))}"
     of_suffix = {".onnx": "onnx", ".pt": "ultralytics", ".pth": "ssd300-vgg16"}
     if Path(text).suffix in of_suffix:
         right = f"{of_suffix[Path(text).suffix]}:{text}"
@@ -134,16 +131,11 @@ def _onnx(file: str, labels: Sequence[str] | None, settings: dict[str, Any]) -> 
 
 
 def _ultralytics(file: str, labels: Sequence[str] | None, settings: dict[str, Any]) -> Detector:
-    from sightline.models.black_box import UltralyticsDetector
-
-    own = _own_labels("ultralytics", labels)
-    try:
-        from ultralytics import YOLO
-    except ImportError as error:
-        raise ModelError("this needs ultralytics: pip install ultralytics") from error
-    if not Path(file).is_file():
-        raise ModelError(f"{file} does not exist; give the weights file of a YOLO")
-    return UltralyticsDetector(YOLO(file, **settings), **own)
+    raise ModelError(
+        f"{file} is a pickle, which can run code when it is opened, and sightline opens none: if you "
+        "trust it, open it yourself and give the object: "
+        "sl.UltralyticsDetector(ultralytics.YOLO(file)); or export it: onnx:FILE"
+    )
 
 
 def _ssd_mobilenet(folder: str, labels: Sequence[str] | None, settings: dict[str, Any]) -> Detector:

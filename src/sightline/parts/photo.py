@@ -231,5 +231,6 @@ def _blurred(photo: Photo) -> Photo:
 
 
 def _as_photos(pictures: Float[Tensor, "batch 3 height width"]) -> Sequence[Photo]:
-    pixels = (pictures.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    whole = pictures.mul(255).add_(0.5).clamp_(0, 255).byte()
+    pixels = whole.permute(0, 2, 3, 1).contiguous().cpu().numpy()
     return [Photo(each) for each in pixels]
