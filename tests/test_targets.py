@@ -58,7 +58,9 @@ def test_probabilities_of_all_classes_sum_to_one():
 def test_large_logits_do_not_overflow():
     huge = torch.tensor([[1000.0, -1000.0]])
     for scale in ("probability", "log-probability"):
-        assert ClassScore([0, 1], scale=scale).bind(None, (), huge, RAILS).read(huge).isfinite().all()
+        assert (
+            ClassScore([0, 1], scale=scale).bind(None, (), huge, RAILS).read(huge).isfinite().all()
+        )
 
 
 def test_an_unknown_scale_names_the_known():
