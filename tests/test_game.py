@@ -31,7 +31,11 @@ from toys import (
 SKETCH = scribble(1, 5)
 KINDS = {"strokes": stroke_net, "pictures": picture_net}
 NEEDS_POINTS = {"p_sla"}
-ON_PICTURES = ("grad_cam", "grad_cam_pp", "x_grad_cam", "hires_cam", "full_grad", "ablation_cam")
+ON_PICTURES = (
+    *("grad_cam", "grad_cam_pp", "x_grad_cam", "hires_cam", "odam", "ssgrad_cam", "eigen_cam"),
+    *("full_grad", "ablation_cam"),
+)
+ON_PHOTOS = ("d_rise",)
 ON_TOKENS = ("attention", "attention_rollout")
 GRADIENTS = (
     *("sla", "gradient_x_input", "smooth_grad", "integrated_gradients", "p_sla"),
@@ -41,7 +45,7 @@ PLAYS = [
     (method, kind)
     for method in METHODS
     for kind in KINDS
-    if method not in (ON_PICTURES if kind == "strokes" else ON_TOKENS)
+    if method not in (*ON_PHOTOS, *(ON_PICTURES if kind == "strokes" else ON_TOKENS))
 ]
 """What goes together; tests/test_methods_table.py holds that the others say why not."""
 

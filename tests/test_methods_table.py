@@ -11,9 +11,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
-from sightline import METHODS, Game, GameError, GridCells, Points, Sketch, Strokes, explain
-from sightline.game import NEED_NO_GRADIENT
+from detectors import SIDE, BentDetector, confetti
+from detectors import BlackBox as Detecting
+from sightline import (
+    METHODS,
+    Game,
+    GameError,
+    GridCells,
+    PictureClassifier,
+    Points,
+    Sketch,
+    Strokes,
+    explain,
+)
 from toys import LABELS, picture_net, stroke_net
 
 PAGE = Path(__file__).parents[1] / "docs" / "methods.md"
@@ -39,16 +51,29 @@ class BlackBox:
             return self._inside(batch)
 
 
+def small_net() -> nn.Module:
+    """Pictures to four logits."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Conv2d(3, 4, 16, stride=16), nn.Tanh(), nn.Flatten(), nn.Linear(4 * 14 * 14, 4)
+        )
+
+
 MODELS = {
     "SketchXAINet": stroke_net,
     "SketchXAINet, attended pads": lambda: stroke_net(padding="attended"),
     "raster model": picture_net,
     "black box": BlackBox,
 }
+PHOTO = confetti(size=(SIDE, SIDE))
 GAMES = {
     **{f"strokes, {name}": (make, Strokes(DRAWING)) for name, make in MODELS.items()},
     **{f"points, {name}": (make, Points(DRAWING)) for name, make in MODELS.items()},
     "grid cells, raster model": (picture_net, GridCells(DRAWING, 2, 3)),
+    "photo, classifier": (lambda: PictureClassifier(small_net()), GridCells(PHOTO, 2, 3)),
+    "photo, dense detector": (BentDetector, GridCells(PHOTO, 2, 3)),
+    "photo, black-box detector": (lambda: Detecting(BentDetector()), GridCells(PHOTO, 2, 3)),
 }
 
 
@@ -122,10 +147,13 @@ def test_every_refusal_names_methods_that_work_there(outcomes):
             assert outcomes[other, game] is None, f"{method} on {game} names {other}: {reason}"
 
 
-@pytest.mark.parametrize("kind", ["strokes", "points"])
-def test_a_black_box_is_told_every_method_that_it_can_have(outcomes, kind):
-    can = {m for m in METHODS if outcomes[m, f"{kind}, black box"] is None}
-    assert can - {"random"} == set(NEED_NO_GRADIENT.split(", "))
+@pytest.mark.parametrize(
+    "game", ["strokes, black box", "points, black box", "photo, black-box detector"]
+)
+def test_a_black_box_is_told_every_method_that_it_can_have(outcomes, game):
+    make, parts = GAMES[game]
+    can = {m for m in METHODS if outcomes[m, game] is None}
+    assert can - {"random"} == set(Game(make(), parts).without_gradient.split(", "))
 
 
 def test_every_method_works_somewhere_and_every_game_has_methods(outcomes):

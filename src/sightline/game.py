@@ -24,6 +24,7 @@ from sightline.models.place import place
 from sightline.models.protocol import SketchModel
 from sightline.parts import (
     Bound,
+    BoundPhoto,
     BoundPoints,
     GridCells,
     Noise,
@@ -154,7 +155,7 @@ class Game:
             if not isinstance(answer, Tensor):
                 raise GameError(
                     f"{type(self.model).__name__} finds boxes and names no class; use "
-                    "another method than anchors"
+                    + self.without_gradient
                 )
             return answer.argmax(1)
 
@@ -183,7 +184,7 @@ class Game:
             raise GameError(
                 f"{self.parts.kind} come and go whole, so there is no gradient by presence; use "
                 + ("p_sla (the gradient by coordinates), or " if move else "")
-                + NEED_NO_GRADIENT
+                + self.without_gradient
             )
         self._check_presence(presence)
         if noise is not None and len(noise.seeds) != len(presence):
@@ -210,9 +211,11 @@ class Game:
         """
         bound = self.bound
         if not isinstance(bound, BoundPoints):
+            drawn = not isinstance(self.parts.subject, Photo)
             raise GameError(
-                f"a gradient by coordinates needs points, not {self.parts.kind}: "
-                f"use sl.Points(model.prepare(sketch)); or {NEED_NO_GRADIENT}"
+                f"a gradient by coordinates needs points, not {self.parts.kind}: use "
+                + ("sl.Points(model.prepare(sketch)); or " if drawn else "")
+                + self.without_gradient
             )
         self.check_differentiable()
         with as_found(self.model), torch.enable_grad():
@@ -238,6 +241,16 @@ class Game:
         return self._targets.read(_checked(output, rows=rows))
 
     @property
+    def without_gradient(self) -> str:
+        """Methods for this game that need no gradient, for messages."""
+        names = NEED_NO_GRADIENT.split(", ")
+        if isinstance(self.model, Detector):
+            names.remove("anchors")
+        if isinstance(self.bound, BoundPhoto):
+            names.insert(4, "d_rise")
+        return ", ".join(names)
+
+    @property
     def bound(self) -> Bound:
         """The parts as this model sees them, without the memory of answers."""
         return self._bound.bound if isinstance(self._bound, Remembered) else self._bound
@@ -252,7 +265,7 @@ class Game:
         if any(weight.is_inference() for weight in weights):
             raise GameError(
                 "the model was loaded under torch.inference_mode, so nothing can be "
-                f"differentiated; load it outside, or use {NEED_NO_GRADIENT}"
+                f"differentiated; load it outside, or use {self.without_gradient}"
             )
 
     def _values(self, rows: Tensor) -> Tensor:

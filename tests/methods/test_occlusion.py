@@ -6,7 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from sightline import METHODS, ClassScore, Game, GameError, Points, Strokes, explain, occlusion
+from detectors import confetti
+from sightline import (
+    METHODS,
+    ClassScore,
+    Game,
+    GameError,
+    GridCells,
+    PictureClassifier,
+    Points,
+    Strokes,
+    explain,
+    occlusion,
+)
 from sightline import random as random_scores
 from sightline.methods import SAMPLED
 from toys import (
@@ -77,11 +89,20 @@ def test_luck_asks_nothing_and_is_the_same_for_the_same_seed():
 # --- methods by their names -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_explain_runs_every_method_and_records_it(name):
+def fitting(name: str) -> tuple[object, Points | Strokes | GridCells]:
+    """A model and parts that a method can be asked about."""
+    if name == "d_rise":
+        pooled = nn.Sequential(nn.AdaptiveAvgPool2d((1, 2)), nn.Flatten(), nn.Linear(6, 4))
+        return PictureClassifier(pooled, labels=LABELS, size=(8, 8)), GridCells(confetti(), 2, 2)
     sketch = scribble(1, 3)
     parts = Points(sketch) if name == "p_sla" else Strokes(sketch)
-    model = picture_net() if "cam" in name or name == "full_grad" else stroke_net()
+    reads_pictures = "cam" in name or name in ("full_grad", "odam")
+    return picture_net() if reads_pictures else stroke_net(), parts
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_explain_runs_every_method_and_records_it(name):
+    model, parts = fitting(name)
     game = Game(model, parts, ClassScore([0, 2]))
     why = explain(game, name, budget=64, seed=11)
     assert why.made.method == name

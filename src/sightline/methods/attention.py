@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sightline.errors import GameError
 from sightline.explanation import Explanation
-from sightline.game import NEED_NO_GRADIENT, Game, Meter
+from sightline.game import Game, Meter
 from sightline.methods.record import record
 from sightline.models.protocol import AttentiveModel
 from sightline.parts import Strokes, drawing
@@ -86,7 +86,7 @@ def _attended(
         if tokens is None or not isinstance(model, AttentiveModel):
             raise GameError(
                 f"{method} reads where stroke tokens look, as SketchXAINet's do, but "
-                f"{type(model).__name__} attends to no strokes; use {NEED_NO_GRADIENT}"
+                f"{type(model).__name__} attends to no strokes; use {game.without_gradient}"
             )
         with torch.no_grad():
             layers = [share[0].mean(0).double() for share in model.attention(tokens)]

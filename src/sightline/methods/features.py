@@ -79,7 +79,7 @@ def picture_of(game: Game, method: str) -> Float[Tensor, "*size"]:
     what = "reads no pictures" if picture is None else "is no torch.nn.Module"
     raise GameError(
         f"{method} looks at the feature maps of a torch.nn.Module that reads pictures, but "
-        f"{type(game.model).__name__} {what}; use {NEED_NO_GRADIENT}"
+        f"{type(game.model).__name__} {what}; use {game.without_gradient}"
     )
 
 

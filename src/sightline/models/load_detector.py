@@ -73,7 +73,8 @@ def load_detector(
 
 def _unknown(text: str, kind: str, rest: str) -> str:
     if kind in _LOADERS and not rest:
-        return f"{text!r} names no model; write {next(k for k in (*KNOWN, kind) if k.startswith(kind))}"
+        right = next((known for known in KNOWN if known.startswith(kind)), f"{kind}:FILE")
+        return f"{text!r} names no model; write {right}"
     of_suffix = {".onnx": "onnx", ".pt": "ultralytics", ".pth": "ssd300-vgg16"}
     if Path(text).suffix in of_suffix:
         right = f"{of_suffix[Path(text).suffix]}:{text}"
@@ -132,8 +133,8 @@ def _onnx(file: str, labels: Sequence[str] | None, settings: dict[str, Any]) -> 
 
 def _ultralytics(file: str, labels: Sequence[str] | None, settings: dict[str, Any]) -> Detector:
     raise ModelError(
-        f"{file} is a pickle, which can run code when it is opened, and sightline opens none: if you "
-        "trust it, open it yourself and give the object: "
+        f"{file} is a pickle, which can run code when it is opened, and sightline opens none: if "
+        "you trust it, open it yourself and give the object: "
         "sl.UltralyticsDetector(ultralytics.YOLO(file)); or export it: onnx:FILE"
     )
 

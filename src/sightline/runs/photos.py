@@ -222,7 +222,10 @@ def _objects(
         best = max(same, key=lambda i: float(overlap[number, i]), default=None)
         own = best is not None and float(overlap[number, best]) >= SAME_OBJECT
         masks.append(mask_for(marked[best]) if own and best is not None else None)
-        rest = [a.box for i, a in enumerate(marked) if not (own and i == best)]
+        # a crowd of this label may hold the object itself
+        rest = [
+            a.box for i, a in enumerate(marked) if i != best and not (a.crowd and a.label == name)
+        ]
         others.append(rest if own else [])
     return masks, others
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from sightline.errors import SightlineError, unknown_name
 from sightline.methods import METHODS
+from sightline.parts.photo import check_absent
 from sightline.targets import SCALES, Scale
 
 
@@ -50,10 +51,13 @@ class PhotoSettings:
                 raise SightlineError(unknown_name("method", method, METHODS))
         if self.scale not in SCALES:
             raise SightlineError(unknown_name("scale", self.scale, SCALES))
-        if not 0 <= self.threshold <= 1 or self.superpixels < 2 or self.grid < 1:
+        check_absent(self.absent)
+        few = self.superpixels < 2 or self.grid < 1 or (self.most is not None and self.most < 1)
+        if not 0 <= self.threshold <= 1 or few:
             raise SightlineError(
-                f"threshold {self.threshold}, superpixels {self.superpixels}, grid {self.grid}: "
-                "expected a score in [0, 1], at least 2 superpixels and 1 row"
+                f"threshold {self.threshold}, superpixels {self.superpixels}, grid {self.grid}, "
+                f"most {self.most}: expected a score in [0, 1], at least 2 superpixels, 1 row and "
+                "1 box"
             )
 
     def record(self) -> dict[str, Any]:
