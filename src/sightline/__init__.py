@@ -50,6 +50,7 @@ _PUBLIC = {
     "budget": ["Budget"],
     "game": ["Game"],
     "explanation": ["Explanation", "Provenance"],
+    "picture": ["plot_together"],
     "methods": [
         "METHODS",
         "explain",
@@ -217,6 +218,7 @@ if TYPE_CHECKING:
     from sightline.parts import Points as Points
     from sightline.parts import Strokes as Strokes
     from sightline.parts import Superpixels as Superpixels
+    from sightline.picture import plot_together as plot_together
     from sightline.runs.photos import explain_all as explain_all
     from sightline.runs.run import Run as Run
     from sightline.runs.settings import PhotoSettings as PhotoSettings

@@ -71,17 +71,30 @@ def figure(why: Explanation, *, target: int = 0) -> Figure:
     return fig
 
 
-def methods_figure(whys: Sequence[Explanation], *, target: int = 0, columns: int = 5) -> Figure:
-    """One panel a method, each with its own scale, since methods differ in their units."""
+def plot_together(
+    whys: Sequence[Explanation], path: str | os.PathLike[str], *, target: int = 0
+) -> None:
+    """Write explanations side by side, of drawings and photos alike, each with its own scale."""
+    write_figure(methods_figure(whys, target=target, columns=len(whys), width=3.4), Path(path))
+
+
+def methods_figure(
+    whys: Sequence[Explanation], *, target: int = 0, columns: int = 5, width: float = 2.1
+) -> Figure:
+    """One panel a method, each with its own scale, since methods differ in their units.
+
+    ``width`` of a panel is in inches.
+    """
     from matplotlib.figure import Figure
 
     rows = -(-len(whys) // columns)
-    fig = Figure(figsize=(2.1 * columns, 2.35 * rows), layout="constrained")
+    fig = Figure(figsize=(width * columns, (width + 0.25) * rows), layout="constrained")
     panels = list(fig.subplots(rows, columns, squeeze=False).flat)
     for axes, why in zip(panels, whys, strict=False):
         limit = float(np.abs(why.scores[target]).max()) or 1.0
         draw_scores(axes, why, target, limit)
-        axes.set_title(why.made.method, fontsize=9, color="#222222")
+        what = f": {why.targets[target]}" if isinstance(why.parts.subject, Photo) else ""
+        axes.set_title(why.made.method + what, fontsize=9, color="#222222", **_PLAIN)
     for axes in panels[len(whys) :]:
         axes.axis("off")
     return fig

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sightline.image.photo import Photo
     from sightline.sketch.sketch import Sketch
 
-SCENE = 2026
+SCENE = 2018
 
 
 @click.command()
