@@ -234,7 +234,7 @@ def test_making_a_game_leaves_the_detector_as_it_was_too():
 @pytest.mark.parametrize("method", NOT_FOR_DETECTORS)
 def test_what_does_not_fit_detectors_says_why(method):
     message = {
-        "anchors": "LinearDetector finds boxes and names no class; use another method",
+        "anchors": "LinearDetector finds boxes and names no class; use shapley, kernel_shap",
         "p_sla": "a gradient by coordinates needs points, not grid cells",
     }.get(method, "LinearDetector attends to no strokes")
     with pytest.raises(GameError, match=message):

@@ -360,6 +360,15 @@ def test_pieces_side_by_side_are_the_whole(new):
     np.testing.assert_allclose(torch.cat(parts, 2), whole, atol=1e-9)
 
 
+def test_a_cell_that_is_half_outside_takes_half():
+    """Two cells; of three new ones the last begins at 0.8, and only half of it is there."""
+    maps = torch.eye(2, dtype=torch.float64)[:, None]
+    found = resized(maps, (1, 2), ((0.0, 1.0), (0.0, 0.8)))[:, 0]
+    # new centres at 0.2, 0.6, 1.0 of the way, old ones at 0.25 and 0.75
+    weights = torch.tensor([[1.0, 0.3, 0.0], [0.0, 0.7, 1.0 * 0.5]], dtype=torch.float64)
+    torch.testing.assert_close(found, (weights / weights.sum(1, keepdim=True))[:, :2])
+
+
 def test_a_map_may_be_larger_than_the_photo():
     tiny = confetti(0, (3, 5))
     maps = torch.rand(1, 9, 10, dtype=torch.float64, generator=torch.Generator().manual_seed(1))

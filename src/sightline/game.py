@@ -344,6 +344,10 @@ class Meter:
         """Time so far."""
         return time.monotonic() - self._started
 
+    def charge(self, seconds: float) -> None:
+        """Time that another method spent on what this one used too."""
+        self._started -= seconds
+
     @property
     def seconds_left(self) -> float | None:
         """Time left in the budget; None where it sets no time."""

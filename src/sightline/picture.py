@@ -117,7 +117,7 @@ def boxes_figure(
     tall = photo.size[0] / photo.size[1]
     width = 3.3 if columns > 2 else 4.2
     fig = Figure(figsize=(width * columns, (width * tall + 0.85) * rows), layout="constrained")
-    fig.get_layout_engine().set(h_pad=0.1)  # type: ignore[union-attr]
+    fig.get_layout_engine().set(h_pad=0.1)  # type: ignore[union-attr, call-arg]
     panels = list(fig.subplots(rows, columns, squeeze=False).flat)
     draw_photo(panels[0], photo)
     for row in shown if why.boxes is not None else []:

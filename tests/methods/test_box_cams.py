@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from functools import partial
 
@@ -262,6 +263,17 @@ def test_all_methods_of_one_game_share_one_pass_and_count_an_evaluation_each():
     assert [why.made.evaluations for why in whys] == [1] * len(CAMS)
     for why, method in zip(whys, CAMS, strict=True):
         np.testing.assert_array_equal(why.scores, method(small(model, BOXES)).scores)
+
+
+def test_each_is_charged_the_time_of_the_shared_pass():
+    class Slow(BentDetector):
+        def dense(self, pictures):
+            time.sleep(0.05)
+            return super().dense(pictures)
+
+    game = small(Slow(), BOXES)
+    spent = [method(game).made.seconds for method in CAMS]
+    assert min(spent) >= 0.05
 
 
 def test_the_backward_pass_stops_at_the_feature_map():

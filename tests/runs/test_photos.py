@@ -212,6 +212,13 @@ def test_every_map_of_a_detector_goes_through():
     assert all(np.isfinite(row.scores).all() for row in rows)
 
 
+def test_a_tiny_photo_has_a_cell_a_pixel():
+    tiny = Photo(confetti(0, (9, 40)).pixels, "tiny.png")
+    settings = PhotoSettings(methods=("hires_cam",), most=1, superpixels=4, flips=False)
+    (row,) = examine_photo(LinearDetector(3), tiny, settings).explanations
+    assert any("grid cells to 9 x 38 grid cells" in note for note in row.notes)
+
+
 def test_a_photo_is_read_and_named_by_its_file(tmp_path):
     path = tmp_path / "deep" / "confetti.png"
     path.parent.mkdir()

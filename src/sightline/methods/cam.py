@@ -217,7 +217,7 @@ def _cam(
 ) -> Explanation:
     """Weigh what feeds each target, and carry the maps to the parts of the game."""
     meter = Meter(game)
-    looked = seen(game, method, layer)
+    looked = seen(game, method, layer, meter)
     maps = [
         Placed(
             each.targets,

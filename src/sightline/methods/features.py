@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sightline.errors import GameError, unknown_name
-from sightline.game import NEED_NO_GRADIENT, Game
+from sightline.game import NEED_NO_GRADIENT, Game, Meter
 from sightline.models.detector import Candidates, DenseDetector
 from sightline.models.photo_classifier import PictureClassifier
 from sightline.models.raster import RasterModel
@@ -111,11 +111,12 @@ class Seen:
     extent: tuple[int, int] | None = None
 
 
-def seen(game: Game, method: str, layer: str | nn.Module | None) -> list[Seen]:
+def seen(game: Game, method: str, layer: str | nn.Module | None, meter: Meter) -> list[Seen]:
     """What feeds each target: for a box the map that feeds its head, else one layer for all.
 
     One forward pass for all targets, which all methods of one game share; a backward pass a
-    target, which stops at the feature map. Each call counts as one evaluation.
+    target, which stops at the feature map. Each call counts as one evaluation, and is charged the
+    time of the pass, whoever made it.
 
     Raises:
         GameError: no pictures, no gradient, no such layer, no map.
@@ -124,9 +125,11 @@ def seen(game: Game, method: str, layer: str | nn.Module | None) -> list[Seen]:
     game.check_differentiable()
     key = ("seen", layer)
     if key in game.seen_inside:
+        found, seconds = game.seen_inside[key]
         game.evaluations += 1
-        return game.seen_inside[key]
-    found: list[Seen] = []
+        meter.charge(seconds)
+        return found
+    found, before = [], meter.seconds
 
     def look(_: Tensor) -> Tensor:
         heads = layer is None and isinstance(game.model, DenseDetector)
@@ -136,7 +139,7 @@ def seen(game: Game, method: str, layer: str | nn.Module | None) -> list[Seen]:
         return torch.zeros(1, 1)
 
     game.inside(torch.ones(1, 1), look)
-    game.seen_inside[key] = found
+    game.seen_inside[key] = found, meter.seconds - before
     return found
 
 

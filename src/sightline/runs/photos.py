@@ -102,22 +102,23 @@ def examine_photo(
     """
     found = boxes_in(detector, photo, threshold=settings.threshold, most=settings.most)
     parts = Superpixels(photo, settings.superpixels, settings.absent)
-    grid = GridCells(photo, settings.grid, settings.grid, settings.absent)
+    rows, columns = (min(settings.grid, side) for side in photo.size)  # a cell holds a pixel
+    grid = GridCells(photo, rows, columns, settings.absent)
     asked = _asked(found, settings.scale)
     game = Game(detector, parts, asked, batch=batch)
     fine = Game(detector, grid, asked, batch=batch)
     known = _Known(game, found, settings, marked)
-    rows: list[Row] = []
+    told: list[Row] = []
     for method in settings.methods:
         own = fine if method in MAPS else game
         try:
             why = explain(own, method, budget=settings.budget(method), seed=known.seed)
         except GameError as error:
             raise GameError(f"{method}: {error}") from error
-        rows += [known.row(why, number) for number in range(len(found))]
+        told += [known.row(why, number) for number in range(len(found))]
     height, width = photo.size
     labels = {k: np.asarray(v, np.int32) for k, v in encode_labels(parts.numbers).items()}
-    order = sorted(rows, key=lambda row: (row.number, settings.methods.index(row.method)))
+    order = sorted(told, key=lambda row: (row.number, settings.methods.index(row.method)))
     return PhotoResult(photo.name, height, width, labels, parts.kind, tuple(order))
 
 
