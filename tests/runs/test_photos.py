@@ -8,7 +8,16 @@ import torch
 from PIL import Image
 
 from detectors import LABELS, BentDetector, BlackBox, LinearDetector, confetti
-from sightline import GameError, Photo, SightlineError
+from sightline import (
+    BoxScores,
+    Game,
+    GameError,
+    GridCells,
+    Photo,
+    SightlineError,
+    boxes_in,
+    d_rise,
+)
 from sightline.image.annotations import Annotation, Annotations
 from sightline.image.masks import Runs
 from sightline.image.superpixels import decode_labels
@@ -100,6 +109,20 @@ def test_maps_are_asked_on_the_fine_grid_and_kept_on_superpixels(result):
     assert shap.errors is not None
     assert {"hires_cam", "d_rise"} <= MAPS
     assert not MAPS & {"kernel_shap", "random", "occlusion"}
+
+
+def test_means_are_kept_as_means():
+    """D-RISE's scores do not add up: a superpixel keeps the mean of its pixels, not their sum."""
+    settings = PhotoSettings(
+        methods=("d_rise",), most=1, superpixels=12, grid=16, budgets={"d_rise": 30}
+    )  # a cell a pixel: the map itself
+    told = examine_photo(LinearDetector(), PHOTO, settings)
+    (row,) = told.explanations
+    found = boxes_in(LinearDetector(), PHOTO, most=1)
+    game = Game(LinearDetector(), GridCells(PHOTO, 16, 16), BoxScores(found))
+    of_pixels = d_rise(game, budget=30, seed=row.seed).scores[0]
+    by_hand = [of_pixels[told.labels.ravel() == k].mean() for k in range(len(row.scores))]
+    np.testing.assert_allclose(row.scores, by_hand, rtol=1e-9)
 
 
 def test_seeds_are_the_photos_own(result):

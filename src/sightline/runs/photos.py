@@ -152,7 +152,7 @@ class _Known:
     def row(self, why: Explanation, number: int) -> Row:
         """One box by one method."""
         made, found = why.made, self.found
-        kept = why.on(self.game.parts)
+        kept = self._kept(why)
         measures, curve = self._measured(why, number)
         left, top, right, bottom = (float(x) for x in found.boxes[number])
         boxes = len(found)
@@ -178,6 +178,17 @@ class _Known:
             measures=measures,
             curve=curve,
         )
+
+    def _kept(self, why: Explanation) -> Explanation:
+        """On the superpixels: scores that add up are shared out, means of D-RISE are averaged."""
+        parts = self.game.parts
+        if why.made.method != "d_rise" or not isinstance(parts, Superpixels):
+            return why.on(parts)
+        owner = parts.numbers.numpy().ravel()
+        size = np.bincount(owner, minlength=len(parts))
+        heats = [why.heat(row).ravel() for row in range(len(why.targets))]
+        means = np.stack([np.bincount(owner, heat, len(parts)) / size for heat in heats])
+        return replace(why, scores=means, parts=parts, errors=None)
 
     def _measured(
         self, why: Explanation, number: int
