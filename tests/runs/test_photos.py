@@ -113,13 +113,14 @@ def test_maps_are_asked_on_the_fine_grid_and_kept_on_superpixels(result):
 
 def test_means_are_kept_as_means():
     """D-RISE's scores do not add up: a superpixel keeps the mean of its pixels, not their sum."""
+    photo = confetti(1, name="small.png")
     settings = PhotoSettings(
         methods=("d_rise",), most=1, superpixels=12, grid=16, budgets={"d_rise": 30}
     )  # a cell a pixel: the map itself
-    told = examine_photo(LinearDetector(), PHOTO, settings)
+    told = examine_photo(LinearDetector(), photo, settings)
     (row,) = told.explanations
-    found = boxes_in(LinearDetector(), PHOTO, most=1)
-    game = Game(LinearDetector(), GridCells(PHOTO, 16, 16), BoxScores(found))
+    found = boxes_in(LinearDetector(), photo, most=1)
+    game = Game(LinearDetector(), GridCells(photo, 16, 16), BoxScores(found))
     of_pixels = d_rise(game, budget=30, seed=row.seed).scores[0]
     by_hand = [of_pixels[told.labels.ravel() == k].mean() for k in range(len(row.scores))]
     np.testing.assert_allclose(row.scores, by_hand, rtol=1e-9)
