@@ -15,7 +15,7 @@ import sightline
 SOURCE = Path(sightline.__file__).parent
 
 FLOORS = [
-    {"errors", "version"},
+    {"errors", "version", "allocator"},
     {"budget"},
     {"sketch"},
     {"image"},

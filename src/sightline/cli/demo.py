@@ -34,9 +34,11 @@ def demo(drawings: tuple[Path, ...], model: str, out: Path, seed: int) -> None:
     Writes one page, report.html, that needs no other file, and one picture a drawing.
     """
     import sightline as sl
+    from sightline.allocator import keep_freed_memory
     from sightline.picture import boxes_figure, write_figure
     from sightline.report import boxes_verdict, examine, examine_boxes, verdict, write_report
 
+    keep_freed_memory()
     network = sl.load(model)
     cases = []
     for sketch in [*_own_drawings(), *(sl.read_sketch(file) for file in drawings)]:

@@ -105,8 +105,10 @@ def explain_photo(
 ) -> None:
     """Explain the boxes of one photo; write a picture and the explanation."""
     import sightline as sl
+    from sightline.allocator import keep_freed_memory
     from sightline.picture import boxes_figure, write_figure
 
+    keep_freed_memory()
     photo = sl.read_photo(file)
     finder = _opened(detector, labels)
     targets: list[Target] = [_missed(told, scale) for told in missed]
@@ -154,6 +156,7 @@ def explain_folder(
     missed: Sequence[str],
 ) -> None:
     """Explain the photos of a folder into a run, or go on with one."""
+    from sightline.allocator import keep_freed_memory
     from sightline.runs.photos import explain_all
     from sightline.runs.progress import tell_seldom
     from sightline.runs.settings import PhotoSettings
@@ -162,6 +165,7 @@ def explain_folder(
         raise click.UsageError("a folder of photos is explained into a run: give --out RUN")
     if edge or rival or missed:
         raise click.UsageError("--edge, --rival and --missed are of one photo; give a photo")
+    keep_freed_memory()
     names = tuple((method or methods).split(","))
     settings = PhotoSettings(
         methods=names,
