@@ -9,8 +9,7 @@ One detector, the same threads, one process. Photos with 3 boxes or more.
   captum's seconds over ours, times captum's error over ours at the same number of samples.
 - CAMs: the maps of all boxes, against one plain forward pass; and against a forward and a backward
   pass a box through the whole network (captum's LayerGradCam).
-- D-RISE: all boxes and masks in batches, against the loop of one mask at a time, each photo
-  resized by the detector anew.
+- D-RISE has a file of its own (d_rise.py).
 - Memory: the peak of the process after 100 photos and after 1,000.
 """
 
@@ -30,13 +29,12 @@ from torch import Tensor, nn
 
 import sightline as sl
 from material import arguments, run, say, start, table
-from sightline.methods.d_rise_masks import masks
+from sightline.allocator import keep_freed_memory
 from sightline.models.detector import DenseDetector, Detections
 from sightline.parts import BoundPhoto
 from sightline.runs.photos import examine_photo
 from sightline.runs.settings import PhotoSettings
 from sightline.scenes.scene import draw_scene
-from sightline.similarity import similarity
 
 CLAIM = 8
 FORWARDS = 1.6
@@ -176,34 +174,6 @@ def cams(detector: DenseDetector, photos: Sequence[sl.Photo], told: argparse.Nam
     return {"rows": rows}
 
 
-def d_rise(detector: DenseDetector, photos: Sequence[sl.Photo], told: argparse.Namespace) -> dict:
-    """D-RISE of all boxes against a loop over boxes and masks."""
-    photo = photos[0]
-    found = sl.boxes_in(detector, photo, most=told.most)
-    game = sl.Game(detector, sl.GridCells(photo, 38, 38), sl.BoxSimilarity(found))
-    started = time.perf_counter()
-    sl.d_rise(game, budget=told.masks)
-    ours = time.perf_counter() - started
-    wanted = found.distributions
-    assert wanted is not None
-    started = time.perf_counter()
-    few = max(8, told.masks // 8)
-    for _ in range(len(found)):
-        luck = torch.Generator().manual_seed(0)
-        total = torch.zeros(photo.size)
-        for _ in range(few):
-            mask = masks(1, photo.size, generator=luck)[0]
-            pixels = photo.pixels * mask[..., None].numpy() + 127.5 * (1 - mask[..., None].numpy())
-            seen = detector.detect([sl.Photo(pixels.astype(np.uint8))], threshold=0.01)
-            total += similarity(seen, found.boxes, wanted)[0, 0] * mask
-    theirs = (time.perf_counter() - started) * told.masks / few
-    print(
-        f"{photo.name}: {len(found)} boxes, {told.masks} masks: {ours:.1f} s; one mask at a time, "
-        f"box by box: {theirs:.1f} s (from {few} masks); {theirs / ours:.1f} times"
-    )
-    return {"times": theirs / ours}
-
-
 def memory(detector: DenseDetector, _: Sequence[sl.Photo], told: argparse.Namespace) -> dict:
     """The peak of the process as photos go by."""
     settings = PhotoSettings(methods=("x_grad_cam", "occlusion"), flips=False, superpixels=16)
@@ -238,12 +208,13 @@ def many_boxes(detector: DenseDetector, told: argparse.Namespace) -> list[sl.Pho
 
 def main(told: argparse.Namespace) -> dict:
     """All parts, a table or a line each."""
+    keep_freed_memory()  # for both sides
     machine = start(told)[1]
     say(f"{machine}; {told.detector}")
     detector = sl.load_detector(told.detector)
     assert isinstance(detector, DenseDetector)
     photos = many_boxes(detector, told)
-    parts = {"shap": shap, "cams": cams, "d_rise": d_rise, "memory": memory}
+    parts = {"shap": shap, "cams": cams, "memory": memory}
     found = {}
     for part in told.only.split(","):
         say(f"\n{part}")
@@ -261,10 +232,9 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--superpixels", type=int, default=256)
     parser.add_argument("--samples", type=int, default=2000, help="of Kernel SHAP")
     parser.add_argument("--truth", type=int, default=40000, help="samples of the truth")
-    parser.add_argument("--masks", type=int, default=500, help="of D-RISE")
     parser.add_argument("--photos", type=int, default=1000, help="for the memory")
     parser.add_argument("--rounds", type=int, default=15, help="of the CAMs")
-    parser.add_argument("--only", default="shap,cams,d_rise,memory", help="which parts")
+    parser.add_argument("--only", default="shap,cams,memory", help="which parts")
     return parser
 
 

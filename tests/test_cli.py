@@ -15,7 +15,11 @@ HOUSE = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100">
 <path d="M20 90 L20 50 L80 50 L80 90 Z"/><path d="M15 50 L50 15 L85 50"/>
 <circle cx="50" cy="70" r="8"/></svg>"""
 
-OF_PICTURES = {"grad_cam", "grad_cam_pp", "x_grad_cam", "hires_cam", "ablation_cam", "full_grad"}
+OF_PICTURES = {
+    *("grad_cam", "grad_cam_pp", "x_grad_cam", "hires_cam", "odam", "ssgrad_cam", "eigen_cam"),
+    *("ablation_cam", "full_grad"),
+}
+OF_DRAWINGS = [name for name in METHOD_NAMES if name != "d_rise"]
 
 
 @pytest.fixture
@@ -44,7 +48,7 @@ def test_the_list_of_methods_is_the_registry():
     assert set(METHOD_NAMES) == set(sl.METHODS)
 
 
-@pytest.mark.parametrize("method", METHOD_NAMES)
+@pytest.mark.parametrize("method", OF_DRAWINGS)
 def test_explain_writes_a_picture_and_the_explanation(run, model, house, tmp_path, method):
     model = "sketch-cnn" if method in OF_PICTURES else model
     done = run("explain", house, "--model", model, "--method", method, "--out", tmp_path / "why")
@@ -65,7 +69,7 @@ def test_explain_says_which_methods_fit_the_model(run, model, house):
 def test_compare_draws_every_method_that_fits(run, model, house, tmp_path):
     done = run("compare", house, "--model", model, "--out", tmp_path / "all.png")
     assert done.exit_code == 0, done.output
-    assert f"{len(METHOD_NAMES) - len(OF_PICTURES)} methods on " in done.stdout
+    assert f"{len(OF_DRAWINGS) - len(OF_PICTURES)} methods on " in done.stdout
     assert "grad_cam is left out: " in done.stderr
     assert (tmp_path / "all.png").read_bytes().startswith(b"\x89PNG")
     done = run("compare", house, "--model", model, "--target", "hous")
