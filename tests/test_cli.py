@@ -195,9 +195,10 @@ def test_demo_makes_one_page_that_needs_nothing_else(run, house, tmp_path):
     done = run("demo", house, "--out", tmp_path / "demo")
     assert done.exit_code == 0, done.output
     page = (tmp_path / "demo" / "report.html").read_text()
-    assert page.count("<section>") == 7
+    assert page.count("<section>") == 8  # six drawings of ours, the house, a scene
     assert page.count("Where its strokes would have to stand") == 7
     assert "house" in page
+    assert "masked pictures explain all of them (kernel_shap)" in page
     for outside in ("<script src", "<link", 'src="http', "url(http", "@import"):
         assert outside not in page
-    assert len(list((tmp_path / "demo").glob("*.png"))) == 7
+    assert len(list((tmp_path / "demo").glob("*.png"))) == 8
