@@ -45,7 +45,8 @@ def write_page(
     """
     told = told or summary(run)
     sections = [_table(told), _curves(told), _examples(run, examples), _failures(run.errors())]
-    title = f"{run.manifest.detector}: {len(told.methods)} methods, {told.photos} photos"
+    detector = Path(run.manifest.detector).name  # of a folder its last name
+    title = f"{detector}: {len(told.methods)} methods, {told.photos} photos"
     page = _PAGE.format(
         title=html.escape(title),
         style=_STYLE,
@@ -61,7 +62,10 @@ def write_page(
 
 def _about(run: Run) -> str:
     of = run.manifest
-    lines = [f"<p class='quiet'>Begun {html.escape(of.started)}; {html.escape(repr(run))}.</p>"]
+    lines = [
+        f"<p class='quiet'>Begun {html.escape(of.started)}; {run.done} of {len(of.photos)} photos, "
+        f"{len(run)} explanations, {len(run.errors())} failures.</p>"
+    ]
     if of.sanity:
         lines.append(f"<ul>{''.join(f'<li>{html.escape(line)}</li>' for line in of.sanity)}</ul>")
     settings = {
