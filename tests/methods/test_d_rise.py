@@ -52,7 +52,7 @@ def plainly(game: Game, count: int, *, grid, keep: float, seed: int):
         with torch.no_grad():
             values = game.read(game.bound.see(picture), rows=1)[0].double().numpy()
         shares = [mask[0].numpy()[region == part].mean() for part in range(len(game.parts))]
-        each.append(np.outer(values, np.array(shares, np.float64)) / keep)
+        each.append(np.outer(values, np.array(shares, np.float64) - keep) / keep)
     each = np.array(each)
     return each.mean(0), each.std(0, ddof=1) / count**0.5
 
@@ -129,10 +129,21 @@ def test_masks_leave_alone_what_the_frame_adds():
     why = d_rise(game, budget=64, grid=(4, 4))
     value = game.value.item()
     assert value == pytest.approx(game.base.item(), abs=1e-7)
-    # the value is a constant, so a score is that times the mean of the masks
+    # the value is a constant, so a score is that times how far the masks stray from their mean
     drawn = masks(64, (SIDE, SIDE), grid=(4, 4), generator=torch.Generator().manual_seed(0))
-    mean = drawn[:, 4:12].reshape(64, 2, 4, 4, 4).mean((0, 2, 4)).flatten() / 0.5
+    mean = drawn[:, 4:12].reshape(64, 2, 4, 4, 4).mean((0, 2, 4)).flatten() / 0.5 - 1
     np.testing.assert_allclose(why.scores[0], value * mean.numpy(), atol=1e-6)
+
+
+def test_a_part_without_effect_gets_0_within_its_error_bar():
+    """The light sees one cell of 16; all others are nothing to it."""
+    white = plain(255)
+    game = Game(lamp(), GridCells(white, 4, 4), BoxSimilarity(lamp().detect([white])[0]))
+    why = d_rise(game, budget=600, grid=(4, 4))
+    assert why.errors is not None
+    far = [0, 3, 12, 15]  # the corners: masks are smooth, so neighbours come and go together
+    assert (np.abs(why.scores[0, far]) < 4 * why.errors[0, far]).all()
+    assert why.scores[0, 6] > 10 * why.errors[0, 6]
 
 
 def test_time_is_a_budget_too():

@@ -25,12 +25,12 @@ def d_rise(
     keep: float = 0.5,
     seed: int = 0,
 ) -> Explanation:
-    """The mean value under random smooth masks that show a place, for each place.
+    """The mean value under random smooth masks that show a place, less that under all masks.
 
     All boxes of a photo share the masked passes. Any detector will do: ask `BoxSimilarity` of a
     black box, which is D-RISE as published, or the score of a dense candidate. Each part's score is
-    the mean over its pixels. As in `rise` the scores do not share out value - base: only
-    differences between parts mean something.
+    the mean over its pixels. The scores do not share out value - base, but a part without any
+    effect gets 0, up to its error bar.
 
     Args:
         game: of a photo.
@@ -46,7 +46,9 @@ def d_rise(
         GameError: parts of a drawing, or a chance that is none.
 
     Source:
-        Petsiuk et al., CVPR 2021; the masks of Petsiuk et al., BMVC 2018. 5,000 masks, 16 x 16.
+        Petsiuk et al., CVPR 2021; the masks of Petsiuk et al., BMVC 2018. 5,000 masks, 16 x 16. The
+        papers leave the mean under all masks in, which every place then has in common: rankings
+        are the same, but all of the map is positive.
     """
     bound = game.bound
     if not isinstance(bound, BoundPhoto):
@@ -67,7 +69,7 @@ def d_rise(
     while left > 0:
         some = min(left, CHUNK)
         drawn = masks(some, shape, grid=grid, keep=keep, generator=generator)
-        saliency.add(game.inside(drawn, under), _means(drawn, shares))
+        saliency.add(game.inside(drawn, under), _means(drawn, shares) - keep)
         left -= some
         if meter.seconds_left is not None and meter.seconds_left <= 0:
             notes = (f"stopped after {meter.seconds:.1f} s, as the budget says",)

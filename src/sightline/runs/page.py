@@ -180,7 +180,9 @@ def _example(run: Run, photo: PhotoResult, number: int) -> str:
 
 def _figure(photo: PhotoResult, row: Row, pixels: Any) -> str:
     told = row.blank or ", ".join(
-        f"{name} {value:.3f}" for name, value in row.measures.items() if value is not None
+        f"{name.replace('_', ' ')} {row.measures[name]:.2f}"
+        for name in SHOWN
+        if row.measures.get(name) is not None
     )
     limit = float(np.abs(row.scores).max(initial=0.0))
     words = f"{row.method}: full colour {limit:.3g} {row.unit}. {told}"
@@ -190,6 +192,9 @@ def _figure(photo: PhotoResult, row: Row, pixels: Any) -> str:
         f"<figcaption>{html.escape(words)}</figcaption></figure>"
     )
 
+
+SHOWN = ("energy", "pointing", "deletion_normalised", "insertion_normalised")
+"""Measures under each picture; the table has all."""
 
 _LEGEND = (
     "<p class='quiet'>Vermilion parts speak for the box, blue ones against it; each picture has "
