@@ -96,7 +96,7 @@ _PUBLIC = {
     ],
     "runs.run": ["Run"],
     "runs.settings": ["PhotoSettings"],
-    "runs.photos": ["explain_all"],
+    "runs.folder": ["explain_all"],
     "inversion": [
         "Descent",
         "Trajectory",
@@ -219,7 +219,7 @@ if TYPE_CHECKING:
     from sightline.parts import Strokes as Strokes
     from sightline.parts import Superpixels as Superpixels
     from sightline.picture import plot_together as plot_together
-    from sightline.runs.photos import explain_all as explain_all
+    from sightline.runs.folder import explain_all as explain_all
     from sightline.runs.run import Run as Run
     from sightline.runs.settings import PhotoSettings as PhotoSettings
     from sightline.scenes.scene import draw_scene as draw_scene

@@ -17,24 +17,21 @@ from sightline.errors import GameError, SightlineError, first_line
 from sightline.image.photo import Photo
 from sightline.memory import MOST_REMEMBERED, Remembered
 from sightline.models.as_found import as_found
-from sightline.models.detector import Candidates, Detections, Detector, PhotoModel, Reply
+from sightline.models.detector import Detector, PhotoModel, Reply
 from sightline.models.door import as_model, as_photo_model
 from sightline.models.fingerprint import fingerprint_of
 from sightline.models.place import place
 from sightline.models.protocol import SketchModel
+from sightline.models.replies import checked_reply
 from sightline.parts import (
     Bound,
     BoundPhoto,
     BoundPoints,
-    GridCells,
     Noise,
     Parts,
-    Points,
-    Strokes,
-    Superpixels,
 )
 from sightline.sketch.raster import Rasteriser
-from sightline.targets import BoundTargets, BoxScores, BoxSimilarity, ClassScore, Target, boxes_in
+from sightline.targets import Target, asked_targets, default_target, together
 
 NEED_NO_GRADIENT = "shapley, kernel_shap, lime, rise, anchors, occlusion"
 
@@ -82,7 +79,7 @@ class Game:
     ) -> None:
         if batch is not None and batch < 1:
             raise GameError(f"batch is {batch}; it must be at least 1")
-        asked = _checked_targets(parts, targets)
+        asked = asked_targets(parts, targets)
         self.model = _as_model(model, parts)
         self.parts = parts
         self.seen_inside: dict[object, Any] = {}
@@ -94,10 +91,10 @@ class Game:
             self._bound: Bound = Remembered(bound) if can else bound
             self.batch = self.rows_at_once = batch or bound.rows_at_once
             both = torch.tensor([[1.0], [0.0]]).expand(2, len(parts)).to(*place(self.model))
-            output = _checked(self._first_play(both), rows=2)
-            asked = asked or [_every_box(self.model, parts)]
+            output = checked_reply(self._first_play(both), rows=2)
+            asked = asked or [default_target(self.model, parts)]
         labels = tuple(self.model.labels)
-        self._targets = _together(
+        self._targets = together(
             [target.bind(self.model, labels, output, parts.subject) for target in asked]
         )
         self.evaluations = 2
@@ -151,7 +148,7 @@ class Game:
         self._check_presence(presence)
 
         def first(rows: Tensor) -> Tensor:
-            answer = _checked(self._play(rows), rows=len(rows))
+            answer = checked_reply(self._play(rows), rows=len(rows))
             if not isinstance(answer, Tensor):
                 raise GameError(
                     f"{type(self.model).__name__} finds boxes and names no class; use "
@@ -195,7 +192,7 @@ class Game:
             with torch.enable_grad():
                 rows = rows.clone().requires_grad_()
                 output = self._bound(rows, straight_through=straight_through, noise=drawn)
-                return _jacobian(self._targets.read(_checked(output, rows=len(rows))), rows)
+                return _jacobian(self._targets.read(checked_reply(output, rows=len(rows))), rows)
 
         self.check_differentiable()
         with as_found(self.model):
@@ -220,7 +217,7 @@ class Game:
         self.check_differentiable()
         with as_found(self.model), torch.enable_grad():
             points = bound.points.clone().requires_grad_()
-            output = _checked(bound.moved(points, rasteriser=rasteriser), rows=1)
+            output = checked_reply(bound.moved(points, rasteriser=rasteriser), rows=1)
             values = self._targets.read(output)
             self.evaluations += 1
             slopes = [_slope(v, points) for v in values[0]]
@@ -238,7 +235,7 @@ class Game:
 
     def read(self, output: object, *, rows: int) -> Float[Tensor, "rows targets"]:
         """The targets in what the model answered, checked; gradients stay."""
-        return self._targets.read(_checked(output, rows=rows))
+        return self._targets.read(checked_reply(output, rows=rows))
 
     @property
     def without_gradient(self) -> str:
@@ -269,7 +266,7 @@ class Game:
             )
 
     def _values(self, rows: Tensor) -> Tensor:
-        return self._targets.read(_checked(self._play(rows), rows=len(rows)))
+        return self._targets.read(checked_reply(self._play(rows), rows=len(rows)))
 
     def _play(self, rows: Tensor) -> Reply:
         with torch.no_grad():
@@ -355,102 +352,8 @@ class Meter:
         return None if limit is None else limit - self.seconds
 
 
-def _checked_targets(parts: object, targets: object) -> list[Target]:
-    """The targets as a list; empty for the default."""
-    if not isinstance(parts, Strokes | Points | GridCells | Superpixels):
-        raise GameError(
-            f"a {type(parts).__name__} is no set of parts: give sl.Strokes(sketch), "
-            "sl.Points(sketch), sl.Superpixels(photo) or sl.GridCells(sketch or photo, rows, "
-            "columns)"
-        )
-    if targets is None:
-        return []
-    if isinstance(targets, Detections):
-        raise GameError("detections are no target yet: give sl.BoxScores(detections)")
-    asked = [targets] if isinstance(targets, Target) else targets
-    if not isinstance(asked, Sequence) or isinstance(asked, str):
-        raise GameError(f"{targets!r} is no target: give sl.ClassScore({targets!r})")
-    for target in asked:
-        if not isinstance(target, Target):
-            raise GameError(f"{target!r} is no target: give sl.ClassScore({target!r})")
-    if not asked:
-        raise GameError("no target: name at least one, or leave targets out for the default")
-    return list(asked)
-
-
 def _as_model(model: object, parts: Parts) -> SketchModel | PhotoModel | Detector:
     return as_photo_model(model) if isinstance(parts.subject, Photo) else as_model(model)
-
-
-def _every_box(model: object, parts: Parts) -> Target:
-    """The default: the predicted class, or all that a detector finds in the photo."""
-    if not (isinstance(model, Detector) and isinstance(parts.subject, Photo)):
-        return ClassScore()
-    found = boxes_in(model, parts.subject)
-    return BoxSimilarity(found) if found.candidates is None else BoxScores(found)
-
-
-def _together(bound: Sequence[BoundTargets]) -> BoundTargets:
-    """Several targets as one dimension."""
-    if len(bound) == 1:
-        return bound[0]
-    units = {each.unit for each in bound}
-    names = tuple(name for each in bound for name in each.names)
-    if len(units) > 1:
-        raise GameError(
-            f"targets of one game share a unit; these have {', '.join(sorted(units))}: give them "
-            "one scale, or play a game each"
-        )
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise GameError(f"two targets are both named {twice!r}; ask each thing once")
-    boxes = [each.boxes for each in bound if each.boxes is not None]
-    dense = all(each.candidates for each in bound)
-    return BoundTargets(
-        names=names,
-        unit=bound[0].unit,
-        read=lambda answer: torch.cat([each.read(answer) for each in bound], 1),
-        classes=tuple(c for each in bound for c in each.classes),
-        candidates=tuple(c for each in bound for c in each.candidates) if dense else (),
-        boxes=torch.cat(boxes) if len(boxes) == len(bound) else None,
-    )
-
-
-def _checked(output: object, *, rows: int) -> Reply:
-    if isinstance(output, Candidates):
-        _check_numbers(output.scores, rows)
-        return output
-    if isinstance(output, list) and all(isinstance(each, Detections) for each in output):
-        _check_count(len(output), rows)
-        return output
-    if not isinstance(output, Tensor):
-        raise GameError(
-            f"the model answered a {type(output).__name__}, not a tensor [batch, classes]; wrap "
-            "it in a module that returns its logits"
-        )
-    if output.ndim != 2 or not output.is_floating_point():
-        raise GameError(
-            f"the model answered {output.dtype} of shape {list(output.shape)}; expected logits "
-            "[batch, classes]"
-        )
-    _check_numbers(output, rows)
-    return output.float() if output.dtype in (torch.float16, torch.bfloat16) else output
-
-
-def _check_numbers(output: Tensor, rows: int) -> None:
-    _check_count(len(output), rows)
-    if not bool(output.isfinite().all()):
-        raise GameError(
-            "the model answered NaN or infinity; check its weights, or its precision "
-            f"({output.dtype})"
-        )
-
-
-def _check_count(count: int, rows: int) -> None:
-    if count != rows:
-        raise GameError(
-            f"the model answered {count} rows for {rows} pictures; it must answer one row a picture"
-        )
 
 
 def _jacobian(values: Tensor, rows: Tensor) -> Float[Tensor, "rows targets parts"]:

@@ -22,8 +22,9 @@ from sightline.image.annotations import Annotation, Annotations
 from sightline.image.masks import Runs
 from sightline.image.superpixels import decode_labels
 from sightline.metrics.localisation import localise
+from sightline.runs.folder import explainer
 from sightline.runs.loop import Work
-from sightline.runs.photos import MAPS, _objects, examine_photo, explainer
+from sightline.runs.photos import MAPS, _objects, examine_photo
 from sightline.runs.settings import PhotoSettings
 from toys import unchecked
 

@@ -157,7 +157,7 @@ def explain_folder(
 ) -> None:
     """Explain the photos of a folder into a run, or go on with one."""
     from sightline.allocator import keep_freed_memory
-    from sightline.runs.photos import explain_all
+    from sightline.runs.folder import explain_all
     from sightline.runs.progress import tell_seldom
     from sightline.runs.settings import PhotoSettings
 

@@ -1,5 +1,6 @@
 """Targets: the scalars that a game asks about."""
 
+from sightline.targets.asked import asked_targets, default_target, together
 from sightline.targets.boxes import (
     BoxEdge,
     BoxRival,
@@ -22,5 +23,8 @@ __all__ = [
     "MissedBox",
     "Scale",
     "Target",
+    "asked_targets",
     "boxes_in",
+    "default_target",
+    "together",
 ]
