@@ -164,9 +164,9 @@ class OnnxDetector:
     ) -> None:
         self.labels = _names(labels)
         self.path = Path(path)
-        self._session = _session(self.path, threads, providers)
-        self._input, self.size = _input(self._session, self.path, size)
-        self._outputs = [output.name for output in self._session.get_outputs()]
+        self._network = _opened(self.path, threads, providers)
+        self._input, self.size = _input(self._network, self.path, size)
+        self._outputs = [output.name for output in self._network.get_outputs()]
         self._decode, self._frame, self._overlap = decode, frame, overlap
         self._bgr = bgr
         self._mean, self._spread = (torch.tensor(x)[:, None, None] for x in (mean, spread))
@@ -194,13 +194,13 @@ class OnnxDetector:
         channels = picture.flip(0) if self._bgr else picture
         given = ((channels - self._mean) / self._spread)[None].contiguous().numpy()
         try:
-            outputs = self._session.run(self._outputs, {self._input: given})
+            outputs = self._network.run(self._outputs, {self._input: given})
         except Exception as error:  # onnxruntime's errors share no public base
             raise ModelError(f"{self.path} cannot be run: {first_line(error)}") from error
         return dict(zip(self._outputs, outputs, strict=True))
 
 
-def _session(path: Path, threads: int, providers: Sequence[str]) -> Any:
+def _opened(path: Path, threads: int, providers: Sequence[str]) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
@@ -223,9 +223,9 @@ def _session(path: Path, threads: int, providers: Sequence[str]) -> Any:
         ) from error
 
 
-def _input(session: Any, path: Path, size: tuple[int, int] | None) -> tuple[str, tuple[int, int]]:
+def _input(network: Any, path: Path, size: tuple[int, int] | None) -> tuple[str, tuple[int, int]]:
     """Name of the input, height and width of the picture."""
-    inputs = [(each.name, each.type, list(each.shape)) for each in session.get_inputs()]
+    inputs = [(each.name, each.type, list(each.shape)) for each in network.get_inputs()]
     name, kind, shape = inputs[0] if inputs else ("", "", [])
     told = isinstance(shape[0] if shape else None, int)
     fits = len(inputs) == 1 and kind == "tensor(float)" and len(shape) == 4
