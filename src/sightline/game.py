@@ -62,6 +62,7 @@ class Game:
         >>> from sightline.models.raster import sketch_cnn
         >>> from sightline.parts import Strokes
         >>> from sightline.sketch.sketch import Sketch
+        >>> from sightline.targets import ClassScore
         >>> cross = Sketch.from_strokes([[[0, 0], [9, 9]], [[0, 9], [9, 0]]])
         >>> game = Game(sketch_cnn(("cross", "ring")), Strokes(cross), ClassScore("cross"))
         >>> game(torch.tensor([[1.0, 1.0], [1.0, 0.0]])).shape  # both strokes; the first alone
