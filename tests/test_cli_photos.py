@@ -101,6 +101,12 @@ def test_what_cannot_be_explained_says_why(photos, arguments, message):
     assert message in " ".join(told.split())
 
 
+def test_every_file_that_reads_as_a_photo_is_explained_as_one(tmp_path):
+    Image.fromarray(np.full((40, 50), 255, np.uint8)).save(tmp_path / "grey.pgm")
+    told = sightline("explain", tmp_path / "grey.pgm", code=1)
+    assert "no detection of at least 0.5 in grey.pgm" in " ".join(told.split())
+
+
 # --- a folder -------------------------------------------------------------------------------------
 
 

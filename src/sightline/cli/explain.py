@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sightline.cli.options import AS_JSON, MODEL
-from sightline.cli.photos import BOXES, PHOTO_SUFFIXES, explain_folder, explain_photo
+from sightline.cli.photos import BOXES, explain_folder, explain_photo
 
 if TYPE_CHECKING:
     from sightline.explanation import Explanation
@@ -98,7 +98,9 @@ def explain(
     if file.is_dir():
         explain_folder(file, out, **shared, **boxes)
         return
-    if file.suffix.lower() in PHOTO_SUFFIXES:
+    from sightline.image.read import SUFFIXES
+
+    if file.suffix.lower() in SUFFIXES:
         explain_photo(file, out, **shared, as_json=as_json, **boxes)
         return
     import sightline as sl

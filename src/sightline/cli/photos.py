@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from sightline.models.detector import Detections, Detector
     from sightline.targets import Target
 
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")
 DEFAULT_RUN = "kernel_shap,x_grad_cam,grad_cam_pp,random"
 EDGES = ("left", "top", "right", "bottom")
 
@@ -211,6 +210,7 @@ def _opened(detector: str, labels: Path | None) -> Detector:
 
 def _asked(found: Detections, scale: Any, edge: Any, rival: str | None) -> Target:
     import sightline as sl
+    from sightline.targets import scores_of
 
     if edge and rival:
         raise click.UsageError("give --edge or --rival, not both: they have different units")
@@ -218,7 +218,7 @@ def _asked(found: Detections, scale: Any, edge: Any, rival: str | None) -> Targe
         return sl.BoxEdge(found, edge)
     if rival:
         return sl.BoxRival(found, rival)
-    return sl.BoxSimilarity(found) if found.candidates is None else sl.BoxScores(found, scale)
+    return scores_of(found, scale)
 
 
 def _missed(told: str, scale: Any) -> Target:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sightline.carry import is_same_photo
@@ -82,7 +82,7 @@ def random_flipping(
 ) -> Float[np.ndarray, "orders ratios targets"]:
     """Values of all targets along random orders of pixels: what every ranking must beat."""
     bound = _photo_of(game)
-    rows, columns = _covered(bound)
+    rows, columns = bound.covered
     size = (rows.stop - rows.start, columns.stop - columns.start)
     play = _answering(game, bound)
     found = []
@@ -108,7 +108,7 @@ def _answering(
     game: Game, bound: BoundPhoto
 ) -> Callable[[Bool[Tensor, "rows height width"]], Float[Tensor, "rows targets"]]:
     """Values of masks of removed pixels of the part of the picture that the photo covers."""
-    rows, columns = _covered(bound)
+    rows, columns = bound.covered
 
     def play(removed: Tensor) -> Tensor:
         shown = torch.ones(len(removed), *bound.region.shape)
@@ -122,24 +122,8 @@ def _answering(
     return play
 
 
-def _covered(bound: BoundPhoto) -> tuple[slice, slice]:
-    """Rows and columns of the picture where the photo is."""
-    here = _source(bound) >= 0
-    rows, columns = here.any(1).nonzero()[:, 0], here.any(0).nonzero()[:, 0]
-    return (
-        slice(int(rows[0]), int(rows[-1]) + 1),
-        slice(int(columns[0]), int(columns[-1]) + 1),
-    )
-
-
-def _source(bound: BoundPhoto) -> Int[Tensor, "rows columns"]:
-    """The photo's pixel (row by row) that each of the picture's shows; -1 for none."""
-    height, width = bound.frame.photo
-    return bound.frame.labels(torch.arange(height * width).view(height, width))
-
-
 def _on_picture(
     bound: BoundPhoto, heat: Float[Tensor, "height width"]
 ) -> Float[Tensor, "rows columns"]:
-    rows, columns = _covered(bound)
-    return heat.flatten()[_source(bound)[rows, columns].clamp(min=0)]
+    rows, columns = bound.covered
+    return heat.flatten()[bound.source[rows, columns].clamp(min=0)]

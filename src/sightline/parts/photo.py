@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -134,6 +135,22 @@ class BoundPhoto(Bound):
     def region(self) -> Int[Tensor, "height width"]:
         """The part of each pixel of the network's picture; the number of parts: none."""
         return self._region
+
+    @cached_property
+    def source(self) -> Int[Tensor, "height width"]:
+        """The photo's pixel (row by row) that each of the picture's shows; -1 for none."""
+        height, width = self.frame.photo
+        return self.frame.labels(torch.arange(height * width).view(height, width))
+
+    @cached_property
+    def covered(self) -> tuple[slice, slice]:
+        """Rows and columns of the picture where the photo is."""
+        here = self.source >= 0
+        rows, columns = here.any(1).nonzero()[:, 0], here.any(0).nonzero()[:, 0]
+        return (
+            slice(int(rows[0]), int(rows[-1]) + 1),
+            slice(int(columns[0]), int(columns[-1]) + 1),
+        )
 
     def __call__(
         self,

@@ -28,7 +28,7 @@ from sightline.models.detector import Detections, Detector
 from sightline.parts import GridCells, Superpixels
 from sightline.runs.rows import Box, PhotoResult, Row
 from sightline.runs.settings import PhotoSettings
-from sightline.targets import BoxScores, BoxSimilarity, Scale, boxes_in
+from sightline.targets import boxes_in, scores_of
 
 MAPS = frozenset(
     {
@@ -73,9 +73,9 @@ def examine_photo(
     parts = Superpixels(photo, settings.superpixels, settings.absent)
     rows, columns = (min(settings.grid, side) for side in photo.size)  # a cell holds a pixel
     grid = GridCells(photo, rows, columns, settings.absent)
-    asked = _asked(found, settings.scale)
+    asked = scores_of(found, settings.scale)
     game = Game(detector, parts, asked, batch=batch)
-    fine = Game(detector, grid, asked, batch=batch)
+    fine = Game(detector, grid, asked, batch=batch) if MAPS & {*settings.methods} else game
     known = _Known(game, found, settings, marked)
     told: list[Row] = []
     for method in settings.methods:
@@ -89,10 +89,6 @@ def examine_photo(
     labels = {k: np.asarray(v, np.int32) for k, v in encode_labels(parts.numbers).items()}
     order = sorted(told, key=lambda row: (row.number, settings.methods.index(row.method)))
     return PhotoResult(photo.name, height, width, labels, parts.kind, tuple(order))
-
-
-def _asked(found: Detections, scale: Scale) -> BoxScores | BoxSimilarity:
-    return BoxSimilarity(found) if found.candidates is None else BoxScores(found, scale)
 
 
 class _Known:

@@ -8,6 +8,7 @@ from sightline.targets.boxes import (
     BoxSimilarity,
     MissedBox,
     boxes_in,
+    scores_of,
 )
 from sightline.targets.classes import ClassScore
 from sightline.targets.target import SCALES, BoundTargets, Scale, Target
@@ -26,5 +27,6 @@ __all__ = [
     "asked_targets",
     "boxes_in",
     "default_target",
+    "scores_of",
     "together",
 ]

@@ -10,7 +10,7 @@ from sightline.errors import GameError
 from sightline.image.photo import Photo
 from sightline.models.detector import Detections, Detector
 from sightline.parts import GridCells, Parts, Points, Strokes, Superpixels
-from sightline.targets.boxes import BoxScores, BoxSimilarity, boxes_in
+from sightline.targets.boxes import boxes_in, scores_of
 from sightline.targets.classes import ClassScore
 from sightline.targets.target import BoundTargets, Target
 
@@ -50,8 +50,7 @@ def default_target(model: object, parts: Parts) -> Target:
     """
     if not (isinstance(model, Detector) and isinstance(parts.subject, Photo)):
         return ClassScore()
-    found = boxes_in(model, parts.subject)
-    return BoxSimilarity(found) if found.candidates is None else BoxScores(found)
+    return scores_of(boxes_in(model, parts.subject))
 
 
 def together(bound: Sequence[BoundTargets]) -> BoundTargets:

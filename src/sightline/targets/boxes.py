@@ -242,6 +242,13 @@ class MissedBox:
         )
 
 
+def scores_of(detections: Detections, scale: Scale = "probability") -> BoxScores | BoxSimilarity:
+    """What is asked of detections by default: their scores; of a black box's, their similarity."""
+    if detections.candidates is None:
+        return BoxSimilarity(detections)
+    return BoxScores(detections, scale)
+
+
 def boxes_in(
     detector: Detector, photo: Photo, *, threshold: float = SCORE_THRESHOLD, most: int | None = None
 ) -> Detections:
