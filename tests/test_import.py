@@ -35,6 +35,7 @@ FLOORS = [
     {"inversion"},
     {"analysis"},
     {"training"},
+    {"alignment"},
     {"benchmark"},
     {"runs"},
     {"report"},

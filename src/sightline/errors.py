@@ -21,6 +21,10 @@ class GameError(SightlineError):
     """Model, parts and targets do not fit together."""
 
 
+class AlignmentError(SightlineError):
+    """Labels of attention, or a loss on attention, cannot be used as asked."""
+
+
 def first_line(error: BaseException) -> str:
     r"""The first line of another library's message; empty where it has none.
 
