@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike
 
 from sightline.errors import AlignmentError
 
+Mask = Float[np.ndarray, "..."]
+
 
 @dataclass(frozen=True, eq=False)
 class AttentionLabel:
@@ -40,8 +42,8 @@ class AttentionLabel:
     """
 
     item: str
-    must: Float[np.ndarray, "..."] | None = None
-    must_not: Float[np.ndarray, "..."] | None = None
+    must: Mask | None = None
+    must_not: Mask | None = None
     weight: float = 1.0
     author: str = ""
     time: str = ""
@@ -84,7 +86,7 @@ class AttentionLabel:
             return 0
         return int(((self.must > 0) & (self.must_not > 0)).sum())
 
-    def either(self, name: str) -> Float[np.ndarray, "..."]:
+    def either(self, name: str) -> Mask:
         """The mask ``must`` or ``must_not``; zeros where nothing was said."""
         mask: np.ndarray | None = getattr(self, name)
         return np.zeros(self.size, np.float32) if mask is None else mask
@@ -138,7 +140,7 @@ class AttentionLabels:
         return replace(self, rows=tuple(row for row in self.rows if row.item in wanted))
 
 
-def _mask(given: ArrayLike, place: str) -> Float[np.ndarray, "..."]:
+def _mask(given: ArrayLike, place: str) -> Mask:
     try:
         mask = np.array(given, np.float32)
     except (ValueError, TypeError):
