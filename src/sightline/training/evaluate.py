@@ -1,4 +1,4 @@
-"""How well a model recognises a set of drawings: accuracy with intervals, per class, confusion."""
+"""How well a model recognises drawings or pictures: accuracy, per class, confusion."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sightline.metrics.intervals import Interval, wilson
 from sightline.models.as_found import as_found
+from sightline.models.ask import logits_of
 from sightline.models.place import place
 from sightline.training.examples import Examples
 from sightline.training.processes import ALONE, Processes
@@ -82,7 +83,7 @@ def evaluate(
     batch: int = BATCH,
     processes: Processes = ALONE,
 ) -> Evaluation:
-    """Run a model over drawings; it is left as it came.
+    """Run a model over drawings or pictures; it is left as it came.
 
     Counts are kept and answers are not, so memory does not grow with the set. On several
     processes each takes whole batches, the same ones that one process would take, and the whole
@@ -108,7 +109,7 @@ def evaluate(
 def accuracy(
     model: nn.Module, data: Examples, *, batch: int = BATCH, processes: Processes = ALONE
 ) -> float:
-    """Share of drawings that are recognised; as `evaluate`, without the table."""
+    """Share of items that are recognised; as `evaluate`, without the table."""
     hits = torch.zeros((), dtype=torch.int64)
     for chosen, logits in answers(model, data, batch=batch, processes=processes):
         hits += (logits.argmax(1) == data.targets(chosen)).sum()
@@ -118,7 +119,7 @@ def accuracy(
 def predict(
     model: nn.Module, data: Examples, *, batch: int = BATCH
 ) -> Float[Tensor, "sketches labels"]:
-    """Logits of all drawings, float32 on the CPU; the model is left as it came."""
+    """Logits of all items, float32 on the CPU; the model is left as it came."""
     return torch.cat([logits for _, logits in answers(model, data, batch=batch)])
 
 
@@ -129,9 +130,9 @@ def answers(
     device, dtype = place(model)
     batches = torch.arange(len(data)).split(batch)
     for chosen in batches[processes.rank :: processes.count]:
-        drawings = data.batch(chosen).to(device, dtype)
+        items = data.batch(chosen).to(device, dtype)
         with as_found(model), torch.no_grad():
-            logits = model(drawings).float().cpu()
+            logits = logits_of(model, items).float().cpu()
         yield chosen, logits
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Int
@@ -17,20 +17,44 @@ from sightline.sketch.store import StoredSplit
 
 
 @runtime_checkable
+class Batch(Protocol):
+    """What a model reads at once: drawings, pictures, or either with labels of attention."""
+
+    def __len__(self) -> int:
+        """How many items."""
+        ...
+
+    def select(self, index: Int[Tensor, " chosen"], /) -> Batch:
+        """These items, in this order."""
+        ...
+
+    def to(
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> Batch:
+        """The same elsewhere, or in another float type."""
+        ...
+
+
+@runtime_checkable
 class Examples(Protocol):
-    """Labelled drawings, as a model reads them, by index."""
+    """Labelled items, as a model reads them, by index."""
 
     def __len__(self) -> int:
         """How many."""
         ...
 
-    def batch(self, index: Int[Tensor, " chosen"]) -> SketchBatch:
-        """These drawings, in this order, in the normalised frame."""
+    def batch(self, index: Int[Tensor, " chosen"]) -> Any:
+        """These items, in this order, as a `Batch`; drawings in the normalised frame."""
         ...
 
     def targets(self, index: Int[Tensor, " chosen"]) -> Int[Tensor, " chosen"]:
         """Their labels, as indices into the model's."""
         ...
+
+
+@runtime_checkable
+class StrokeExamples(Examples, Protocol):
+    """Drawings, whose lengths are known before they are read."""
 
     def strokes_per_sketch(self) -> Int[Tensor, " sketches"]:
         """Strokes of every drawing."""

@@ -10,13 +10,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from sightline.errors import SightlineError
-from sightline.sketch.batch import SketchBatch
 from sightline.sketch.files import replace_file
-from sightline.training.evaluate import accuracy
 from sightline.training.examples import Examples
+from sightline.training.objective import CrossEntropy, Objective
 from sightline.training.order import batches_of
 from sightline.training.processes import ALONE, Processes
 from sightline.training.recipe import Recipe
@@ -35,6 +33,7 @@ def train(
     recipe: Recipe,
     folder: Path,
     *,
+    objective: Objective | None = None,
     progress: Progress | None = None,
     processes: Processes = ALONE,
 ) -> list[dict[str, Any]]:
@@ -56,23 +55,24 @@ def train(
         validation: what the best epoch is chosen by.
         recipe: the settings; ``recipe.batch`` is divided among the processes.
         folder: of the run, where every process can read it. Only the first one writes.
+        objective: what is made smaller; by default the cross entropy of the task.
         progress: is told of steps and epochs.
         processes: those that train together; all must call this.
 
     Raises:
-        SightlineError: the folder holds a run of another recipe; processes found different runs.
+        SightlineError: the folder holds a run of another recipe; processes found different runs; a
+            loss that is not finite.
     """
-    run = _Run(model, recipe, folder, processes)
+    objective = objective or CrossEntropy(recipe.smoothing)
+    run = _Run(model, recipe, folder, objective, processes)
     run.resume()
     with torch.random.fork_rng(devices=[]):
         for epoch in range(len(run.history), recipe.epochs):
             started = time.monotonic()
-            loss = run.epoch(training, epoch, progress)
-            top1 = run.validate(validation)
+            losses = run.epoch(training, epoch, progress)
+            found = run.validate(validation)
             seconds = round(time.monotonic() - started, 2)
-            run.record(
-                {"epoch": epoch + 1, "train_loss": loss, "valid_top1": top1, "seconds": seconds}
-            )
+            run.record({"epoch": epoch + 1, **losses, **found, "seconds": seconds})
             if progress is not None:
                 progress(_line(run.history[-1], recipe.epochs))
     run.model.load_state_dict(run.best)
@@ -83,76 +83,107 @@ class _Run:
     """A training run, and what of it must survive a kill."""
 
     def __init__(
-        self, model: nn.Module, recipe: Recipe, folder: Path, processes: Processes
+        self,
+        model: nn.Module,
+        recipe: Recipe,
+        folder: Path,
+        objective: Objective,
+        processes: Processes,
     ) -> None:
         self.model, self.recipe, self.folder = model, recipe, folder
-        self.processes = processes
+        self.objective, self.processes = objective, processes
+        self.beside = objective.learnt or nn.Module()
         # Fabric's own strategies want a wrapped model that is fed tensors; gradients are added here
         device = [processes.device] if torch.cuda.is_available() else 1
         self.fabric = _fabric()(accelerator="auto", devices=device, precision=recipe.precision)
         groups = _groups(model, recipe.weight_decay)
+        if weights := list(self.beside.parameters()):
+            groups.append({"params": weights, "weight_decay": 0.0})
         optimizer = torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
         self.wrapped, self.optimizer = self.fabric.setup(model, optimizer)
-        processes.from_first(model.state_dict().values())
+        self.beside.to(self.fabric.device)
+        for learnt in (model, self.beside):
+            processes.from_first(learnt.state_dict().values())
         self.history: list[dict[str, Any]] = []
         self.mean = self._weights()
         self.best = self.mean
 
-    def epoch(self, data: Examples, epoch: int, progress: Progress | None) -> float:
-        """One pass over the data; the mean loss."""
+    def epoch(self, data: Examples, epoch: int, progress: Progress | None) -> dict[str, float]:
+        """One pass over the data; the mean loss, and its terms where there are several."""
         seed = self.recipe.seed * 1_000_003 + epoch
         generator = torch.Generator().manual_seed(seed)
         # dropout draws from the global state, which `train` restores
         torch.manual_seed(seed + self.processes.rank * 1_000_000_007)
         batches = batches_of(data, self.recipe, generator)
         self.model.train()
-        total = torch.zeros((), dtype=torch.float64)
+        if self.recipe.normalisation == "frozen":
+            freeze_batch_norms(self.model)
+        terms: dict[str, Tensor] = {}
         for index, chosen in enumerate(batches):
             step = epoch * len(batches) + index
             for group in self.optimizer.param_groups:
                 group["lr"] = self.recipe.rate(step, len(batches))
-            total += self._step(data, chosen, generator)
+            for name, total in self._step(data, chosen, generator).items():
+                terms[name] = terms.get(name, torch.zeros((), dtype=torch.float64)) + total
             self._average(step)
             if progress is not None:
                 head = f"epoch {epoch + 1}/{self.recipe.epochs}"
                 progress(f"\r{head} {bar(index + 1, len(batches))}")
-        return float(self.processes.sum(total)) / len(data)
+        means = {
+            name: float(self.processes.sum(total)) / len(data) for name, total in terms.items()
+        }
+        several = means if len(means) > 1 else {}
+        return {
+            "train_loss": sum(means.values()),
+            **{f"train_{name}": mean for name, mean in several.items()},
+        }
 
-    def _step(self, data: Examples, chosen: Tensor, generator: torch.Generator) -> float:
-        """Learn from one batch; the sum of the losses of this process's share of it."""
-        recipe, device = self.recipe, self.fabric.device
-        rows = torch.arange(len(chosen))
+    def _step(
+        self, data: Examples, chosen: Tensor, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Learn from one batch; the sums of the terms over this process's share of it."""
+        device, rows = self.fabric.device, torch.arange(len(chosen))
         own = self.processes.share(rows)
-        drawings, target = self._read(data, chosen, own if len(own) else rows[:1], generator)
+        shown = own if len(own) else rows[:1]
+        batch = self._read(data, chosen, shown, generator).to(device)
+        target = data.targets(chosen[shown]).to(device)
         # Fabric's wrapper would take the frozen batch apart, so the bare module is called
         with self.fabric.autocast():
-            logits = self.model(drawings.to(device))
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        loss = F.cross_entropy(logits, target.to(device), label_smoothing=recipe.smoothing)
-        # weighted, so that the sum over processes is the mean over the whole batch; a process
-        # without a share has lent a hand with weight 0
-        self.fabric.backward(loss * (len(own) / len(chosen)))
+            terms = self.objective.losses(self.model, batch, target)
+        total = torch.stack(list(terms.values())).sum()
+        if not bool(torch.isfinite(total)):
+            raise SightlineError(
+                f"the loss is {total.item()}; nothing of this epoch was kept: lower the learning "
+                "rate or the strength, or look for pictures or weights that are not finite"
+            )
+        # the sum over processes is the mean over the whole batch; a process without a share has
+        # lent a hand with weight 0
+        self.fabric.backward(total * (bool(len(own)) / len(chosen)))
         self._add_up()
-        self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=recipe.clip)
+        self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=self.recipe.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return loss.item() * len(own)
+        share = bool(len(own))
+        return {name: share * term.detach().double().sum().cpu() for name, term in terms.items()}
 
     def _read(
         self, data: Examples, chosen: Tensor, rows: Tensor, generator: torch.Generator
-    ) -> tuple[SketchBatch, Tensor]:
+    ) -> Any:
         """These rows of a batch. The whole batch is varied, whatever the number of processes."""
-        target, whole = data.targets(chosen[rows]), len(rows) == len(chosen)
-        if self.recipe.augmentation is None:
-            return data.batch(chosen[rows]), target
-        drawings = self.recipe.augmentation(data.batch(chosen), generator)
-        return drawings if whole else drawings.select(rows), target
+        batch = data.batch(chosen)
+        if self.recipe.augmentation is not None:
+            batch = self.recipe.augmentation(batch, generator)
+        return batch if len(rows) == len(chosen) else batch.select(rows)
 
     def _add_up(self) -> None:
         """Gradients become those of the whole batch, batch statistics the mean of all shares'."""
         count = self.processes.count
-        weights = (p.grad for p in self.model.parameters())
-        self.processes.sum_each([grad for grad in weights if grad is not None])
+        learnt = [*self.model.parameters(), *self.beside.parameters()]
+        for weight in learnt if count > 1 else []:
+            # a share without labels gives some weights no gradient; messages must be of one size
+            if weight.requires_grad and weight.grad is None:
+                weight.grad = torch.zeros_like(weight)
+        self.processes.sum_each([w.grad for w in learnt if w.grad is not None])
         buffers = [b for b in self.model.buffers() if b.is_floating_point()]
         self.processes.sum_each(buffers)
         for buffer in buffers if count > 1 else []:
@@ -168,18 +199,19 @@ class _Run:
             else:
                 self.mean[name].copy_(value)
 
-    def validate(self, data: Examples) -> float:
-        """Top-1 accuracy of the mean weights."""
+    def validate(self, data: Examples) -> dict[str, float]:
+        """Numbers of the mean weights."""
         own = self._weights()
         self.model.load_state_dict(self.mean)
         try:
-            return accuracy(self.model, data, processes=self.processes)
+            return self.objective.validate(self.model, data, self.processes)
         finally:
             self.model.load_state_dict(own)
 
     def record(self, row: dict[str, Any]) -> None:
         """Keep the epoch's numbers and write everything down."""
-        if all(row["valid_top1"] > old["valid_top1"] for old in self.history):
+        number = self.objective.chooses
+        if all(row[number] > old[number] for old in self.history):
             self.best = {name: value.clone() for name, value in self.mean.items()}
         self.history.append(row)
         if self.processes.first:
@@ -191,11 +223,17 @@ class _Run:
         tensors: State = {}
         for prefix, state in (("mean", self.mean), ("best", self.best), ("now", self._weights())):
             tensors |= {f"{prefix}/{k}": v.cpu().contiguous() for k, v in state.items()}
+        beside = self.beside.state_dict()
+        tensors |= {f"beside/{k}": v.cpu().contiguous() for k, v in beside.items()}
         for index, slots in self.optimizer.state_dict()["state"].items():
             tensors |= {
                 f"adam/{index}/{k}": torch.as_tensor(v).cpu().contiguous() for k, v in slots.items()
             }
-        meta = {"recipe": json.dumps(self.recipe.as_dict()), "history": json.dumps(self.history)}
+        meta = {
+            "recipe": json.dumps(self.recipe.as_dict()),
+            "objective": json.dumps(self.objective.settings),
+            "history": json.dumps(self.history),
+        }
         with replace_file(self.folder / CHECKPOINT) as stream:
             stream.write(save(tensors, meta))
         with replace_file(self.folder / METRICS) as stream:
@@ -215,12 +253,14 @@ class _Run:
             )
         if not meta:
             return
-        if not self.recipe.is_of(json.loads(meta["recipe"])):
+        told, own = json.loads(meta.get("objective", "{}")), json.dumps(self.objective.settings)
+        if not self.recipe.is_of(json.loads(meta["recipe"])) or told != json.loads(own):
             raise SightlineError(
                 f"{self.folder} holds a run of another recipe; give another --out, or the same "
                 "settings to continue it"
             )
         self.model.load_state_dict(_under("now/", tensors))
+        self.beside.load_state_dict(_under("beside/", tensors))
         device = self.fabric.device
         self.mean, self.best = (
             {k: v.to(device) for k, v in _under(prefix, tensors).items()}
@@ -269,6 +309,13 @@ def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     ]
 
 
+def freeze_batch_norms(model: nn.Module) -> None:
+    """Let batch norms use the statistics they have, and keep them."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._NormBase):
+            module.eval()
+
+
 def _under(prefix: str, tensors: State) -> State:
     return {n[len(prefix) :]: t for n, t in tensors.items() if n.startswith(prefix)}
 
@@ -285,7 +332,6 @@ def bar(done: int, total: int, *, width: int = 30) -> str:
 
 
 def _line(row: dict[str, Any], epochs: int) -> str:
-    return (
-        f"\repoch {row['epoch']}/{epochs}: loss {row['train_loss']:.3f}, "
-        f"valid top-1 {row['valid_top1']:.2%}, {row['seconds']:.0f} s\n"
-    )
+    numbers = [f"{name.removeprefix('train_')} {row[name]:.3f}" for name in row if "train" in name]
+    numbers += [f"valid top-1 {row['valid_top1']:.2%}"] * ("valid_top1" in row)
+    return f"\repoch {row['epoch']}/{epochs}: {', '.join(numbers)}, {row['seconds']:.0f} s\n"

@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from sightline.training.examples import Examples
+from sightline.errors import SightlineError
+from sightline.training.examples import Examples, StrokeExamples
 from sightline.training.recipe import Recipe
 
 CHUNK = 50  # batches that are sorted together: enough for like lengths, few enough for luck
@@ -21,6 +22,8 @@ def batches_of(
     order = torch.randperm(len(data), generator=generator)
     if not recipe.buckets:
         return order.split(recipe.batch)
+    if not isinstance(data, StrokeExamples):
+        raise SightlineError("buckets are for drawings, whose lengths differ; leave them out")
     return bucketed(
         order, data.strokes_per_sketch(), data.longest_stroke(), recipe.batch, generator
     )

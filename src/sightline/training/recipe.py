@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal, Protocol, runtime_checkable
 
-from sightline.errors import SightlineError
+import torch
+
+from sightline.errors import SightlineError, unknown_name
 from sightline.sketch.augment import Augmentation
+
+
+@runtime_checkable
+class Varies(Protocol):
+    """A dataclass of plain values that varies batches."""
+
+    def __call__(self, batch: Any, generator: torch.Generator, /) -> Any:
+        """A varied copy; luck is drawn on the CPU."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +35,12 @@ class Recipe:
         seed: of the order, the augmentation and the dropout of each epoch.
         precision: Lightning Fabric's name of a precision; bf16 is 1.5 to 2 times faster on CPUs
             that have it.
-        augmentation: how drawings are varied; None for none.
+        augmentation: how drawings or pictures are varied; None for none.
         buckets: batches of drawings of like length (`order.bucketed`): a little faster a step, but
             drawings of like length have like labels, so that more steps are needed.
+        normalisation: batch norms learn from each batch (``"train"``), or keep the statistics that
+            the model came with (``"frozen"``), as suits fine-tuning on few items. Frozen, no item
+            depends on its batch, and several processes are exact.
     """
 
     epochs: int = 60
@@ -40,13 +53,17 @@ class Recipe:
     clip: float = 1.0
     seed: int = 0
     precision: str = "bf16-mixed"
-    augmentation: Augmentation | None = field(default_factory=Augmentation)
+    augmentation: Varies | None = field(default_factory=Augmentation)
     buckets: bool = False
+    normalisation: Literal["train", "frozen"] = "train"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch"):
             if getattr(self, name) < 1:
                 raise SightlineError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.normalisation not in ("train", "frozen"):
+            known = ("train", "frozen")
+            raise SightlineError(unknown_name("normalisation", self.normalisation, known))
 
     def rate(self, step: int, steps_per_epoch: int) -> float:
         """Learning rate of a step, counted from 0."""
@@ -61,5 +78,5 @@ class Recipe:
         return asdict(self)
 
     def is_of(self, told: dict[str, Any]) -> bool:
-        """Whether a manifest tells of this recipe; one without ``buckets`` had none."""
-        return {"buckets": False} | told == self.as_dict()
+        """Whether a manifest tells of this recipe; settings younger than it had their default."""
+        return {"buckets": False, "normalisation": "train"} | told == self.as_dict()

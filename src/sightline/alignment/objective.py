@@ -1,0 +1,129 @@
+"""The objective of guided training: the loss of the task, and a loss on where the model looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from sightline.alignment.examples import GuidedExamples
+from sightline.alignment.looking import Guide, Maps, MapSource
+from sightline.alignment.wanted import GuidedBatch
+from sightline.image.batch import PictureBatch
+from sightline.models.as_found import as_found
+from sightline.models.place import place
+from sightline.sketch.batch import SketchBatch
+from sightline.training.evaluate import BATCH
+from sightline.training.objective import cross_entropy
+from sightline.training.processes import Processes
+
+Chosen = Int[Tensor, " items"] | Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Guided:
+    """The task's cross entropy, and a guide's loss on the items that have labels.
+
+    The maps come from the forward pass that the task's loss makes; the model is in whatever mode
+    training has it in.
+
+    Args:
+        guide: which maps, which loss, how strong.
+        smoothing: of the task's labels.
+    """
+
+    guide: Guide
+    smoothing: float = 0.0
+    chooses: str = "valid_score"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Plain values for the run's manifest."""
+        return {"guide": self.guide.settings, "smoothing": self.smoothing}
+
+    @property
+    def learnt(self) -> nn.Module | None:
+        """What the guide's loss learns itself."""
+        return self.guide.loss if isinstance(self.guide.loss, nn.Module) else None
+
+    def losses(
+        self, model: nn.Module, batch: GuidedBatch, target: Int[Tensor, " items"]
+    ) -> dict[str, Float[Tensor, " items"]]:
+        """``task`` and ``attention`` of each item, both weighted."""
+        looked = self.guide.source.look(model, batch.inputs)
+        task = batch.task_weight * cross_entropy(looked.logits, target, self.smoothing)
+        rows, attention = batch.wanted.labelled, torch.zeros_like(task)
+        if len(rows) and self.guide.strength > 0:
+            far = self.guide.loss(looked.maps(target)[rows], batch.wanted.select(rows))
+            weighted = self.guide.strength * batch.wanted.weight[rows] * far.to(task.dtype)
+            attention = attention.index_add(0, rows, weighted)
+        return {"task": task, "attention": attention}
+
+    def validate(
+        self, model: nn.Module, data: GuidedExamples, processes: Processes
+    ) -> dict[str, float]:
+        """Accuracy; the mean loss on attention of labelled items; and the score that chooses.
+
+        The score is the negative of the whole loss: a biased validation split is recognised by a
+        model that looks at the wrong thing as well as by one that does not.
+        """
+        sums = torch.zeros(4, dtype=torch.float64)  # hits, task, attention, labelled
+        batches = torch.arange(len(data)).split(BATCH)
+        device, dtype = place(model)
+        for chosen in batches[processes.rank :: processes.count]:
+            batch, target = data.batch(chosen).to(device, dtype), data.targets(chosen).to(device)
+            with as_found(model), torch.enable_grad():
+                unfrozen(model)
+                looked = self.guide.source.look(model, batch.inputs)
+                rows = batch.wanted.labelled
+                far = torch.zeros(0)
+                if len(rows):
+                    maps = looked.maps(target)[rows].detach()
+                    with torch.no_grad():
+                        far = self.guide.loss(maps, batch.wanted.select(rows))
+                logits = looked.logits.detach()
+            hits = (logits.argmax(1) == target).sum()
+            task = cross_entropy(logits, target, 0.0).double().sum()
+            found = [hits.double(), task, far.double().sum(), torch.tensor(float(len(rows)))]
+            sums += torch.stack([number.double().cpu() for number in found])
+        hits, task, far, labelled = processes.sum(sums).tolist()
+        attention = far / labelled if labelled else 0.0
+        return {
+            "valid_top1": hits / len(data),
+            "valid_attention": attention,
+            "valid_score": -(task / len(data) + self.guide.strength * attention),
+        }
+
+
+def read_maps(
+    model: nn.Module, source: MapSource, inputs: PictureBatch | SketchBatch, target: Chosen
+) -> tuple[Float[Tensor, "items classes"], Maps]:
+    """Where a model looks, measured: in evaluation mode, detached, the model left as it came.
+
+    Args:
+        model: on any device; the inputs are brought there.
+        source: of the maps.
+        inputs: a batch.
+        target: the class of each item that is asked about, or what chooses it from the logits:
+            ``lambda logits: logits.argmax(1)`` for the predicted ones.
+
+    Returns:
+        Logits and maps, where the model is.
+    """
+    device, dtype = place(model)
+    with as_found(model), torch.enable_grad():
+        unfrozen(model)
+        looked = source.look(model, inputs.to(device, dtype))
+        chosen = target if isinstance(target, Tensor) else target(looked.logits.detach())
+        return looked.logits.detach(), looked.maps(chosen.to(device)).detach()
+
+
+def unfrozen(model: nn.Module) -> None:
+    """Let every weight take part in a gradient; for use inside `as_found`, which puts it back."""
+    for weight in model.parameters():
+        if weight.is_floating_point() and not weight.is_inference():
+            weight.requires_grad_(True)
