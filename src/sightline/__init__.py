@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 from sightline.version import __version__
 
 _PUBLIC = {
-    "errors": ["SightlineError", "DrawingError", "PhotoError", "ModelError", "GameError"],
+    "errors": [
+        "SightlineError",
+        "DrawingError",
+        "PhotoError",
+        "ModelError",
+        "GameError",
+        "AlignmentError",
+    ],
     "sketch.sketch": ["Sketch"],
     "sketch.batch": ["SketchBatch"],
     "sketch.read": ["read_sketch", "write_sketch"],
@@ -23,14 +30,18 @@ _PUBLIC = {
     "sketch.statistics": ["stroke_statistics"],
     "sketch.raster": ["Rasteriser"],
     "image.photo": ["Photo"],
+    "image.batch": ["PictureBatch"],
+    "image.augment": ["PhotoAugmentation"],
     "image.read": ["read_photo"],
     "image.frame": ["Frame"],
     "image.annotations": ["read_instances", "read_panoptic"],
     "scenes.scene": ["draw_scene"],
     "models.load": ["load", "save"],
     "models.load_detector": ["load_detector"],
+    "models.load_classifier": ["load_classifier", "save_classifier"],
     "models.detector": ["Detections", "Candidates"],
     "models.photo_classifier": ["PictureClassifier"],
+    "models.small_resnet": ["SmallResNet", "small_resnet"],
     "models.black_box": ["CallableDetector", "OnnxDetector", "UltralyticsDetector"],
     "models.doors_torchvision": ["as_torchvision_detector"],
     "models.doors_transformers": ["TransformersDetector"],
@@ -110,6 +121,23 @@ _PUBLIC = {
     "analysis.order": ["order_similarity"],
     "analysis.accuracy": ["accuracy_under"],
     "analysis.ablation": ["ablation"],
+    "alignment.labels": ["AttentionLabel", "AttentionLabels"],
+    "alignment.combine": ["combined"],
+    "alignment.placing": ["at_size"],
+    "alignment.formats.read": ["read_labels"],
+    "alignment.formats.write": ["write_labels_as"],
+    "alignment.verdicts": ["Verdict", "Verdicts", "read_verdicts", "write_verdicts"],
+    "alignment.matrix": ["Matrix"],
+    "alignment.proposed": ["propose"],
+    "alignment.map_sources": ["GradCamMaps", "InputGradients"],
+    "alignment.stroke_sources": ["StrokeScores", "StrokeAttention"],
+    "alignment.guides": ["GUIDES", "guide"],
+    "alignment.examples": ["GuidedExamples"],
+    "alignment.objective": ["Guided"],
+    "alignment.items": ["Items"],
+    "alignment.phases": ["Lesson", "learn_task", "learn_where"],
+    "alignment.measures": ["measure_looking"],
+    "alignment.study": ["RatingStudy"],
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 
@@ -129,6 +157,32 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from sightline.alignment.combine import combined as combined
+    from sightline.alignment.examples import GuidedExamples as GuidedExamples
+    from sightline.alignment.formats.read import read_labels as read_labels
+    from sightline.alignment.formats.write import write_labels_as as write_labels_as
+    from sightline.alignment.guides import GUIDES as GUIDES
+    from sightline.alignment.guides import guide as guide
+    from sightline.alignment.items import Items as Items
+    from sightline.alignment.labels import AttentionLabel as AttentionLabel
+    from sightline.alignment.labels import AttentionLabels as AttentionLabels
+    from sightline.alignment.map_sources import GradCamMaps as GradCamMaps
+    from sightline.alignment.map_sources import InputGradients as InputGradients
+    from sightline.alignment.matrix import Matrix as Matrix
+    from sightline.alignment.measures import measure_looking as measure_looking
+    from sightline.alignment.objective import Guided as Guided
+    from sightline.alignment.phases import Lesson as Lesson
+    from sightline.alignment.phases import learn_task as learn_task
+    from sightline.alignment.phases import learn_where as learn_where
+    from sightline.alignment.placing import at_size as at_size
+    from sightline.alignment.proposed import propose as propose
+    from sightline.alignment.stroke_sources import StrokeAttention as StrokeAttention
+    from sightline.alignment.stroke_sources import StrokeScores as StrokeScores
+    from sightline.alignment.study import RatingStudy as RatingStudy
+    from sightline.alignment.verdicts import Verdict as Verdict
+    from sightline.alignment.verdicts import Verdicts as Verdicts
+    from sightline.alignment.verdicts import read_verdicts as read_verdicts
+    from sightline.alignment.verdicts import write_verdicts as write_verdicts
     from sightline.analysis.ablation import ablation as ablation
     from sightline.analysis.accuracy import accuracy_under as accuracy_under
     from sightline.analysis.order import order_similarity as order_similarity
@@ -136,6 +190,7 @@ if TYPE_CHECKING:
     from sightline.benchmark import BenchmarkSettings as BenchmarkSettings
     from sightline.benchmark import benchmark_strokes as benchmark_strokes
     from sightline.budget import Budget as Budget
+    from sightline.errors import AlignmentError as AlignmentError
     from sightline.errors import DrawingError as DrawingError
     from sightline.errors import GameError as GameError
     from sightline.errors import ModelError as ModelError
@@ -146,6 +201,8 @@ if TYPE_CHECKING:
     from sightline.game import Game as Game
     from sightline.image.annotations import read_instances as read_instances
     from sightline.image.annotations import read_panoptic as read_panoptic
+    from sightline.image.augment import PhotoAugmentation as PhotoAugmentation
+    from sightline.image.batch import PictureBatch as PictureBatch
     from sightline.image.frame import Frame as Frame
     from sightline.image.photo import Photo as Photo
     from sightline.image.read import read_photo as read_photo
@@ -205,6 +262,8 @@ if TYPE_CHECKING:
     from sightline.models.doors_transformers import TransformersDetector as TransformersDetector
     from sightline.models.load import load as load
     from sightline.models.load import save as save
+    from sightline.models.load_classifier import load_classifier as load_classifier
+    from sightline.models.load_classifier import save_classifier as save_classifier
     from sightline.models.load_detector import load_detector as load_detector
     from sightline.models.photo_classifier import PictureClassifier as PictureClassifier
     from sightline.models.raster import RasterModel as RasterModel
@@ -214,6 +273,8 @@ if TYPE_CHECKING:
     from sightline.models.sketchxainet import SketchXAINet as SketchXAINet
     from sightline.models.sketchxainet import SketchXAINetConfig as SketchXAINetConfig
     from sightline.models.sketchxainet import sketchxainet as sketchxainet
+    from sightline.models.small_resnet import SmallResNet as SmallResNet
+    from sightline.models.small_resnet import small_resnet as small_resnet
     from sightline.parts import GridCells as GridCells
     from sightline.parts import Points as Points
     from sightline.parts import Strokes as Strokes

@@ -370,3 +370,21 @@ def test_wrong_settings_name_the_right_ones():
         SketchXAINet(SketchXAINetConfig(LABELS, padding="zeros"))
     with unchecked(), pytest.raises(ModelError, match=r"unknown cell 'rnn'.* lstm, gru"):
         SketchXAINet(SketchXAINetConfig(LABELS, cell="rnn"))
+
+
+# --- logits and attention of one pass -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("layers", [1, 3])
+def test_logits_and_attention_come_out_of_one_pass(padding, layers):
+    net = stroke_net(padding=padding, layers=layers).double()
+    batch = batch_of(scribble(1, 4), scribble(2, 1), scribble(3, 6), dtype=torch.float64)
+    tokens = net.embed(batch)
+    logits, shares = net.classify_attending(tokens)
+    torch.testing.assert_close(logits, net(batch), atol=1e-12, rtol=0)
+    *before, last = net.attention(tokens)
+    assert len(shares) == layers
+    for ours, theirs in zip(shares, [*before, last[:, :, :1]], strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=0)
+    assert all(share.requires_grad for share in shares)

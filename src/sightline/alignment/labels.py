@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from sightline.errors import AlignmentError
+from sightline.errors import AlignmentError, unknown_name
 
 Mask = Float[np.ndarray, "..."]
+OnUnknown = Literal["raise", "skip"]
+
+SAME_ASPECT = 0.01
+"""How much the aspects of a mask and its photo may differ: sizes are whole pixels."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class AttentionLabel:
     """Where one person says that a model should look, and where it should not.
 
@@ -32,8 +38,8 @@ class AttentionLabel:
         time: when, ISO 8601.
 
     Raises:
-        AlignmentError: no mask, or none with anything on it; masks of two shapes; numbers outside
-            [0, 1]; a negative weight.
+        AlignmentError: no name; no mask, or none with anything on it; masks of two shapes; numbers
+            outside [0, 1]; a negative weight.
 
     Example:
         >>> label = AttentionLabel("duck.jpg", must=[[0, 1], [0, 0]], author="ada")
@@ -48,11 +54,25 @@ class AttentionLabel:
     author: str = ""
     time: str = ""
 
-    def __post_init__(self) -> None:
-        for name in ("must", "must_not"):
-            mask = getattr(self, name)
-            if mask is not None:
-                object.__setattr__(self, name, _mask(mask, f"{name} of {self.item!r}"))
+    def __init__(  # noqa: PLR0917, the fields in their order
+        self,
+        item: str,
+        must: ArrayLike | None = None,
+        must_not: ArrayLike | None = None,
+        weight: float = 1.0,
+        author: str = "",
+        time: str = "",
+    ) -> None:
+        if not item:
+            raise AlignmentError("a label has no item; give the name of its photo or drawing")
+        told: dict[str, Any] = {"item": item, "weight": weight, "author": author, "time": time}
+        for name, mask in (("must", must), ("must_not", must_not)):
+            told[name] = None if mask is None else _mask(mask, f"{name} of {item!r}")
+        for name, value in told.items():
+            object.__setattr__(self, name, value)  # frozen; lists are masks by now
+        self._refuse_bad()
+
+    def _refuse_bad(self) -> None:
         given = [mask for mask in (self.must, self.must_not) if mask is not None]
         if not any(mask.any() for mask in given):
             raise AlignmentError(
@@ -71,7 +91,7 @@ class AttentionLabel:
     def size(self) -> tuple[int, ...]:
         """(height, width) of a photo's masks, (strokes,) of a drawing's."""
         mask = self.must if self.must is not None else self.must_not
-        assert mask is not None  # noqa: S101, one is there since __post_init__
+        assert mask is not None  # noqa: S101, one is there since __init__
         return mask.shape
 
     @property
@@ -90,6 +110,28 @@ class AttentionLabel:
         """The mask ``must`` or ``must_not``; zeros where nothing was said."""
         mask: np.ndarray | None = getattr(self, name)
         return np.zeros(self.size, np.float32) if mask is None else mask
+
+    def resized(self, size: tuple[int, int]) -> AttentionLabel:
+        """The same label of the photo at another height and width; the aspect may change.
+
+        Each new pixel has the number of the nearest old one; where pixels fall together, the
+        largest of them. So a hard mask stays hard and no mark is lost. Losses take the mean over
+        areas instead (`sightline.alignment.placing.at_size`).
+
+        Raises:
+            AlignmentError: a label of a drawing, whose strokes have no size.
+
+        Example:
+            >>> AttentionLabel("duck.jpg", must=[[0, 1]]).resized((2, 4)).must.tolist()
+            [[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0]]
+        """
+        if self.of_strokes:
+            raise AlignmentError(f"{self.item!r} is a drawing; its {self.size[0]} strokes stay")
+        masks = [
+            None if mask is None else _along(_along(mask, size[0], 0), size[1], 1)
+            for mask in (self.must, self.must_not)
+        ]
+        return replace(self, must=masks[0], must_not=masks[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +180,101 @@ class AttentionLabels:
         """The labels of these items."""
         wanted = set(items)
         return replace(self, rows=tuple(row for row in self.rows if row.item in wanted))
+
+    def renamed(self, name_of: Callable[[str], str]) -> AttentionLabels:
+        """The same labels, each item under the name that the function gives it."""
+        return replace(self, rows=tuple(replace(r, item=name_of(r.item)) for r in self.rows))
+
+    def check(
+        self, sizes: Mapping[str, tuple[int, ...]], on_unknown: OnUnknown = "raise"
+    ) -> AttentionLabels:
+        """Hold the labels against the photos and drawings that they are of.
+
+        Args:
+            sizes: of every item by its name: (height, width) of a photo, (strokes,) of a drawing.
+            on_unknown: a label of an item that is not there is an error; or (``"skip"``) it is
+                left out, which ``notes`` counts.
+
+        Returns:
+            The labels that are of these items. A mask of another size but the same aspect (to
+            1 %) stays as it is: it is resized where it is used.
+
+        Raises:
+            AlignmentError: an unknown item (the message has the nearest names), a mask of another
+                aspect (the message has both sizes), as many strokes as the drawing has not.
+
+        Example:
+            >>> labels = AttentionLabels.from_rows([AttentionLabel("duck.jpg", must=[[0, 1]])])
+            >>> len(labels.check({"duck.jpg": (240, 480), "goose.jpg": (480, 640)}))
+            1
+        """
+        if on_unknown not in ("raise", "skip"):
+            raise AlignmentError(unknown_name("on_unknown", on_unknown, ("raise", "skip")))
+        unknown = [row.item for row in self.rows if row.item not in sizes]
+        if unknown and on_unknown == "raise":
+            raise AlignmentError(_told_unknown(unknown, len(self), list(sizes)))
+        known = self.only(sizes)
+        for row in known:
+            _refuse_other_size(row, sizes[row.item])
+        if not unknown:
+            return self
+        first = f"left out {len(unknown)} of {len(self)} labels: their items are not there"
+        return replace(known, notes=(*self.notes, f"{first}, first {unknown[0]!r}"))
+
+
+def same_aspect(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    """Whether two (height, width) have the same aspect to 1 %.
+
+    Example:
+        >>> same_aspect((480, 640), (75, 100)), same_aspect((480, 640), (640, 480))
+        (True, False)
+    """
+    first, second = a[0] * b[1], a[1] * b[0]
+    return abs(first - second) <= SAME_ASPECT * min(first, second)
+
+
+def nearest_names(name: str, known: Iterable[str]) -> str:
+    """The message for a name that is not among many: the nearest of them, not all."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=5) or names[:5]
+    return f"{unknown_name('item', name, near)} (of {len(names)} in all)"
+
+
+def _told_unknown(unknown: list[str], among: int, known: list[str]) -> str:
+    return (
+        f"{len(unknown)} of {among} labels are of items that are not there; first: "
+        f"{nearest_names(unknown[0], known)}; mend the names, or leave such labels out with "
+        "on_unknown='skip'"
+    )
+
+
+def _refuse_other_size(label: AttentionLabel, size: tuple[int, ...]) -> None:
+    kinds = {1: "a drawing", 2: "a photo"}
+    who = f"the label of {label.item!r} by {label.author or 'nobody'}"
+    if len(size) != len(label.size):
+        raise AlignmentError(
+            f"{who} has masks of {kinds[len(label.size)]}, of {list(label.size)}; the item is "
+            f"{kinds.get(len(size), 'something else')}, of {list(size)}"
+        )
+    if label.of_strokes and label.size != size:
+        raise AlignmentError(
+            f"{who} is of {label.size[0]} strokes; the drawing has {size[0]}: label the drawing "
+            "as it is now"
+        )
+    if not label.of_strokes and not same_aspect(label.size, size):
+        raise AlignmentError(
+            f"{who} has a mask of {label.size[0]} x {label.size[1]} (height x width); the photo "
+            f"is {size[0]} x {size[1]}, of another aspect: mask the whole photo, upright; if the "
+            "photo was stretched to be labelled, stretch back with label.resized(size)"
+        )
+
+
+def _along(mask: Mask, size: int, axis: int) -> Mask:
+    """Another number of places along one axis."""
+    now = mask.shape[axis]
+    if size >= now:
+        return mask.take(((np.arange(size) + 0.5) * now / size).astype(int), axis)
+    return np.maximum.reduceat(mask, np.arange(size) * now // size, axis)
 
 
 def _mask(given: ArrayLike, place: str) -> Mask:

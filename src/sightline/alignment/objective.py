@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,17 +10,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sightline.alignment.examples import GuidedExamples
-from sightline.alignment.looking import Guide, Maps, MapSource
+from sightline.alignment.looking import Guide
+from sightline.alignment.reading import able_to_look
 from sightline.alignment.wanted import GuidedBatch
-from sightline.image.batch import PictureBatch
-from sightline.models.as_found import as_found
 from sightline.models.place import place
-from sightline.sketch.batch import SketchBatch
 from sightline.training.evaluate import BATCH
 from sightline.training.objective import cross_entropy
 from sightline.training.processes import Processes
-
-Chosen = Int[Tensor, " items"] | Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +71,7 @@ class Guided:
         device, dtype = place(model)
         for chosen in batches[processes.rank :: processes.count]:
             batch, target = data.batch(chosen).to(device, dtype), data.targets(chosen).to(device)
-            with as_found(model), torch.enable_grad():
-                unfrozen(model)
+            with able_to_look(model):
                 looked = self.guide.source.look(model, batch.inputs)
                 rows = batch.wanted.labelled
                 far = torch.zeros(0)
@@ -97,33 +91,3 @@ class Guided:
             "valid_attention": attention,
             "valid_score": -(task / len(data) + self.guide.strength * attention),
         }
-
-
-def read_maps(
-    model: nn.Module, source: MapSource, inputs: PictureBatch | SketchBatch, target: Chosen
-) -> tuple[Float[Tensor, "items classes"], Maps]:
-    """Where a model looks, measured: in evaluation mode, detached, the model left as it came.
-
-    Args:
-        model: on any device; the inputs are brought there.
-        source: of the maps.
-        inputs: a batch.
-        target: the class of each item that is asked about, or what chooses it from the logits:
-            ``lambda logits: logits.argmax(1)`` for the predicted ones.
-
-    Returns:
-        Logits and maps, where the model is.
-    """
-    device, dtype = place(model)
-    with as_found(model), torch.enable_grad():
-        unfrozen(model)
-        looked = source.look(model, inputs.to(device, dtype))
-        chosen = target if isinstance(target, Tensor) else target(looked.logits.detach())
-        return looked.logits.detach(), looked.maps(chosen.to(device)).detach()
-
-
-def unfrozen(model: nn.Module) -> None:
-    """Let every weight take part in a gradient; for use inside `as_found`, which puts it back."""
-    for weight in model.parameters():
-        if weight.is_floating_point() and not weight.is_inference():
-            weight.requires_grad_(True)

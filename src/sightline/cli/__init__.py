@@ -31,6 +31,7 @@ def main() -> None:
 
 
 def _register() -> None:
+    from sightline.cli.align import align
     from sightline.cli.analyse import analyse
     from sightline.cli.benchmark import benchmark
     from sightline.cli.compare import compare
@@ -42,7 +43,18 @@ def _register() -> None:
     from sightline.cli.runs import convert, measure, show
 
     photos = (explain, measure, show, convert)
-    for command in (*photos, compare, demo, data, train, evaluate, analyse, invert, benchmark):
+    for command in (
+        *photos,
+        compare,
+        demo,
+        data,
+        train,
+        evaluate,
+        align,
+        analyse,
+        invert,
+        benchmark,
+    ):
         main.add_command(command)
 
 

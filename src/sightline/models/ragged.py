@@ -48,13 +48,20 @@ class EncoderLayer(nn.Module):
         self, flat: Float[Tensor, "tokens hidden"], ragged: Ragged, weight: Tensor | None
     ) -> Float[Tensor, "sketches hidden"]:
         """What the layer makes of each sketch's first token: all that is read of the last layer."""
+        return self.first_step(flat, ragged, weight)[0]
+
+    def first_step(
+        self, flat: Float[Tensor, "tokens hidden"], ragged: Ragged, weight: Tensor | None
+    ) -> tuple[Float[Tensor, "sketches hidden"], Float[Tensor, "sketches heads 1 longest"]]:
+        """The same, and what each sketch's first token took from each token."""
         normed, hidden = self.norm_attention(flat), flat.shape[1]
         ask, give = self.qkv.weight.split([hidden, 2 * hidden])
         ask_bias, give_bias = self.qkv.bias.split([hidden, 2 * hidden])
         (q,) = self._by_head(dense(normed[ragged.starts], ask, ask_bias)[:, None], 1)
         k, v = self._by_head(ragged.pad(dense(normed, give, give_bias)), 2)
-        mixed = _shares(q, k, ragged.mask, weight) @ v  # [sketches, heads, 1, head width]
-        return self._after_attention(flat[ragged.starts], mixed.flatten(1))
+        shares = _shares(q, k, ragged.mask, weight)
+        mixed = shares @ v  # [sketches, heads, 1, head width]
+        return self._after_attention(flat[ragged.starts], mixed.flatten(1)), shares
 
     def _by_head(self, block: Float[Tensor, "sketches longest width"], count: int) -> Tensor:
         """[sketches, longest, count * hidden] -> [count, sketches, heads, longest, head width]."""

@@ -192,6 +192,24 @@ class SketchXAINet(nn.Module):
             shares.append(share)
         return shares
 
+    def classify_attending(
+        self, tokens: StrokeTokens
+    ) -> tuple[Float[Tensor, "sketches labels"], list[Float[Tensor, "sketches heads _ longest"]]]:
+        """Logits and the attention they were made with, of one forward pass, with gradients.
+
+        Convention:
+            As of `attention`, but of the last layer only the row of the class token (``[sketches,
+            heads, 1, longest]``): no more of it is read for the logits.
+        """
+        flat, ragged, weight = self._lay_out(tokens, None, None)
+        *before, last = cast("list[EncoderLayer]", self.layers)
+        shares = []
+        for layer in before:
+            flat, share = layer.step(flat, ragged, weight)
+            shares.append(share)
+        first, share = last.first_step(flat, ragged, weight)
+        return self.head(self.norm(first)), [*shares, share]
+
     def _lay_out(
         self, tokens: StrokeTokens, presence: Tensor | None, location: Tensor | None
     ) -> tuple[Float[Tensor, "tokens hidden"], Ragged, Tensor | None]:

@@ -6,10 +6,36 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from sightline.sketch.batch import SketchBatch, offsets_of
+
+
+@dataclass(frozen=True, eq=False)
+class StrokeOrigins:
+    """Which old strokes the strokes of a changed batch are made of.
+
+    Args:
+        old: for each piece, the stroke that it was.
+        new: for each piece, the stroke that it is now, ascending. Every new stroke has a piece.
+    """
+
+    old: Int[Tensor, " pieces"]
+    new: Int[Tensor, " pieces"]
+
+    def carry(self, values: Float[Tensor, " strokes"]) -> Float[Tensor, " new_strokes"]:
+        """A number of each old stroke at the new ones; the largest where several were joined.
+
+        Example:
+            >>> joined = StrokeOrigins(torch.tensor([0, 2, 2]), torch.tensor([0, 0, 1]))
+            >>> joined.carry(torch.tensor([0.2, 1.0, 0.5]))
+            tensor([0.5000, 0.5000])
+        """
+        count = int(self.new[-1]) + 1 if len(self.new) else 0
+        old, new = self.old.to(values.device), self.new.to(values.device)
+        start = values.new_zeros(count)
+        return start.scatter_reduce(0, new, values[old], "amax", include_self=False)
 
 
 @dataclass(frozen=True)
@@ -43,11 +69,17 @@ class Augmentation:
 
     def __call__(self, batch: SketchBatch, generator: torch.Generator) -> SketchBatch:
         """A varied, normalised copy of a normalised batch. Every sketch keeps a stroke."""
-        batch = drop_strokes(batch, self.drop, generator)
+        return self.traced(batch, generator)[0]
+
+    def traced(
+        self, batch: SketchBatch, generator: torch.Generator
+    ) -> tuple[SketchBatch, StrokeOrigins]:
+        """The same, and which old strokes each new one is made of."""
+        batch, kept = _drop(batch, self.drop, generator)
         batch = reverse_strokes(batch, self.reverse, generator)
-        batch = split_strokes(batch, self.split, generator)
-        batch = join_strokes(batch, self.join, generator)
-        return self._move(batch, generator).normalise()
+        batch, cut_from = _split(batch, self.split, generator)
+        batch, part_of = _join(batch, self.join, generator)
+        return self._move(batch, generator).normalise(), StrokeOrigins(kept[cut_from], part_of)
 
     def _move(self, batch: SketchBatch, generator: torch.Generator) -> SketchBatch:
         def normal(*shape: int) -> Tensor:
@@ -80,11 +112,19 @@ class Augmentation:
 
 def drop_strokes(batch: SketchBatch, most: float, generator: torch.Generator) -> SketchBatch:
     """Leave out each stroke with a probability drawn from [0, most] for its sketch."""
+    return _drop(batch, most, generator)[0]
+
+
+def _drop(
+    batch: SketchBatch, most: float, generator: torch.Generator
+) -> tuple[SketchBatch, Int[Tensor, " kept"]]:
+    """Also which strokes are kept."""
     rate = most * torch.rand(len(batch), generator=generator)
     luck = torch.rand(len(batch.order), generator=generator)
     keep = luck >= rate[batch.sketch_of_stroke]
     best = torch.zeros(len(batch)).scatter_reduce(0, batch.sketch_of_stroke, luck, "amax")
-    return batch.select_strokes((keep | (luck == best[batch.sketch_of_stroke])).nonzero()[:, 0])
+    kept = (keep | (luck == best[batch.sketch_of_stroke])).nonzero()[:, 0]
+    return batch.select_strokes(kept), kept
 
 
 def reverse_strokes(batch: SketchBatch, rate: float, generator: torch.Generator) -> SketchBatch:
@@ -98,6 +138,13 @@ def reverse_strokes(batch: SketchBatch, rate: float, generator: torch.Generator)
 
 def split_strokes(batch: SketchBatch, rate: float, generator: torch.Generator) -> SketchBatch:
     """Cut some strokes in two at one of their inner points, which both halves keep."""
+    return _split(batch, rate, generator)[0]
+
+
+def _split(
+    batch: SketchBatch, rate: float, generator: torch.Generator
+) -> tuple[SketchBatch, Int[Tensor, " new_strokes"]]:
+    """Also the stroke that each new one was cut from."""
     lengths = batch.points_per_stroke
     cut = (torch.rand(len(lengths), generator=generator) < rate) & (lengths > 3)
     spot = torch.rand(len(lengths), generator=generator)
@@ -110,20 +157,29 @@ def split_strokes(batch: SketchBatch, rate: float, generator: torch.Generator) -
     counts = torch.zeros(len(batch), dtype=torch.int64)
     counts.index_add_(0, batch.sketch_of_stroke, 1 + cut.long())
     flat = new_lengths.flatten()
-    return SketchBatch(
+    halved = SketchBatch(
         batch.points.repeat_interleave(twice, 0),
         offsets_of(flat[flat > 0]),
         offsets_of(counts),
     )
+    return halved, torch.arange(len(lengths)).repeat_interleave(1 + cut.long())
 
 
 def join_strokes(batch: SketchBatch, rate: float, generator: torch.Generator) -> SketchBatch:
     """Let some strokes continue the stroke before them, as if the pen had not been lifted."""
+    return _join(batch, rate, generator)[0]
+
+
+def _join(
+    batch: SketchBatch, rate: float, generator: torch.Generator
+) -> tuple[SketchBatch, Int[Tensor, " old_strokes"]]:
+    """Also the new stroke that each old one is part of."""
     joined = torch.rand(len(batch.order), generator=generator) < rate
     starts = ~joined | (batch.order == 0)
     counts = torch.zeros(len(batch), dtype=torch.int64)
     counts.index_add_(0, batch.sketch_of_stroke, starts.long())
     end = batch.stroke_offsets[-1:]
-    return SketchBatch(
+    whole = SketchBatch(
         batch.points, torch.cat([batch.stroke_offsets[:-1][starts], end]), offsets_of(counts)
     )
+    return whole, starts.cumsum(0) - 1

@@ -1,0 +1,1 @@
+"""Files of attention labels: read whole, checked entry by entry, written whole or not at all."""

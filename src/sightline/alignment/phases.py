@@ -1,0 +1,202 @@
+"""Two phases: learn the task, then learn it again from where people say to look."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from sightline.alignment.augmentation import GuidedAugmentation
+from sightline.alignment.examples import CELL_WEIGHTS, GuidedExamples
+from sightline.alignment.items import Items, examples_of
+from sightline.alignment.labels import AttentionLabel, AttentionLabels
+from sightline.alignment.looking import Guide, MapSource
+from sightline.alignment.measured import Measured
+from sightline.alignment.measures import measure_looking
+from sightline.alignment.objective import Guided
+from sightline.alignment.proposed import propose
+from sightline.alignment.reading import maps_of
+from sightline.alignment.verdicts import Verdicts
+from sightline.errors import AlignmentError
+from sightline.image.augment import PhotoAugmentation
+from sightline.sketch.augment import Augmentation
+from sightline.training.examples import Examples
+from sightline.training.loop import Progress, train
+from sightline.training.processes import ALONE, Processes
+from sightline.training.recipe import Recipe
+
+PHASE_1 = Recipe(
+    epochs=20, batch=32, lr=1e-3, warmup=1.0, weight_decay=0.0, smoothing=0.0, ema=0.99,
+    precision="32-true",
+)  # fmt: skip
+PHASE_2 = replace(PHASE_1, epochs=10, lr=1e-4, warmup=0.0, normalisation="frozen")
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What people taught: labels of attention, and how much the items of each cell count.
+
+    Args:
+        labels: one an item, by its name.
+        cells: of the reasonability matrix by item: RA, UA, RI or UI.
+        weights: (task, attention) of each cell.
+        kept: share of the labelled validation items that stays to choose by; the others are
+            learnt from, as in GRADIA, where people judge what the model had not learnt from.
+    """
+
+    labels: Mapping[str, AttentionLabel]
+    cells: Mapping[str, str] = field(default_factory=dict)
+    weights: Mapping[str, tuple[float, float]] = field(default_factory=lambda: CELL_WEIGHTS)
+    kept: float = 0.25
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.kept <= 1:
+            raise AlignmentError(f"kept is a share, in [0, 1]; got {self.kept}")
+        for item, cell in self.cells.items():
+            if cell not in self.weights:
+                known = ", ".join(self.weights)
+                raise AlignmentError(f"{item!r} is in cell {cell!r}; known: {known}")
+
+    def counts(self, item: str) -> bool:
+        """Whether an item has a label with a weight above 0."""
+        return item in self.labels and self.weights.get(self.cells.get(item, ""), (1, 1))[1] > 0
+
+    def moved(self, items: Items) -> list[str]:
+        """Labelled validation items that are learnt from; which ones, their names decide."""
+        own = [item.name for item in items.splits["valid"] if self.counts(item.name)]
+        return [name for name in own if share_of(name) >= self.kept]
+
+    def guided(self, items: Items, split: str, data: Examples) -> GuidedExamples:
+        """A split's examples, joined with the labels that fall into it."""
+        names = [item.name for item in items.splits[split]]
+        own = [self.labels[name] for name in names if name in self.labels]
+        return GuidedExamples.from_labels(data, names, own, cells=self.cells, weights=self.weights)
+
+
+def learn_task(
+    model: nn.Module,
+    items: Items,
+    *,
+    folder: Path,
+    recipe: Recipe = PHASE_1,
+    progress: Progress | None = None,
+    processes: Processes = ALONE,
+) -> list[dict[str, Any]]:
+    """Phase 1: train a model in place for the task alone; as `train` otherwise."""
+    labels = labels_of_model(model, items)
+    training, validation = (
+        examples_of(items.splits[split], labels, model) for split in ("train", "valid")
+    )
+    return train(
+        model, training, validation, recipe, folder, progress=progress, processes=processes
+    )
+
+
+def learn_where(
+    model: nn.Module,
+    items: Items,
+    lesson: Lesson,
+    guide: Guide,
+    *,
+    folder: Path,
+    recipe: Recipe = PHASE_2,
+    progress: Progress | None = None,
+    processes: Processes = ALONE,
+) -> list[dict[str, Any]]:
+    """Phase 2: train a model in place for the task and for where it looks.
+
+    Labelled items of the training split are learnt from, and most of the validation split's as
+    well (``lesson.kept`` stay behind). The best epoch is that of the smallest whole loss on what is
+    left of the validation split. The test split is not read.
+
+    Raises:
+        AlignmentError: no label counts in what is learnt from.
+    """
+    labels = labels_of_model(model, items)
+    items = items.with_learnt(lesson.moved(items))
+    training, validation = (
+        lesson.guided(items, split, examples_of(items.splits[split], labels, model))
+        for split in ("train", "valid")
+    )
+    if not len(training.labelled):
+        raise AlignmentError(
+            f"none of the {len(lesson.labels)} labels counts in training: they name items of "
+            "another split, or all are in cell RA, whose weight is 0"
+        )
+    return train(
+        model,
+        training,
+        validation,
+        _guided(recipe),
+        folder,
+        objective=Guided(guide, recipe.smoothing),
+        progress=progress,
+        processes=processes,
+    )
+
+
+def measure_split(
+    model: nn.Module, items: Items, lesson: Lesson, split: str, source: MapSource
+) -> Measured:
+    """Accuracy and where a model looks on a split; each class is a group.
+
+    Where people gave verdicts, their cells stand in the rows.
+    """
+    own, classes = items.splits[split], labels_of_model(model, items)
+    data = examples_of(own, classes, model)
+    guided = lesson.guided(items, split, data)
+    return measure_looking(
+        model,
+        data,
+        source,
+        items=[item.name for item in own],
+        masks=lambda chosen: guided.batch(chosen).wanted,
+        classes=classes,
+        groups=[item.label for item in own],
+    )
+
+
+def propose_verdicts(
+    model: nn.Module, items: Items, lesson: Lesson, split: str, source: MapSource
+) -> Verdicts:
+    """Verdicts on a split's labelled items, computed from maps and masks and marked so."""
+    own = items.splits[split]
+    data = examples_of(own, labels_of_model(model, items), model)
+    maps, right = maps_of(model, source, data, [item.name for item in own])
+    labels = AttentionLabels.from_rows(
+        lesson.labels[item.name] for item in own if item.name in lesson.labels
+    )
+    wanted = {name: maps[name].numpy() for name in labels.items}
+    return propose(wanted, labels, {name: right[name] for name in labels.items})
+
+
+def labels_of_model(model: Any, items: Items) -> tuple[str, ...]:
+    """The model's classes, among which are all of the items'."""
+    known: tuple[str, ...] = tuple(model.labels)
+    missing = sorted(set(items.labels) - set(known))
+    if missing:
+        raise AlignmentError(
+            f"the model knows no class {', '.join(missing)}; it knows {', '.join(known) or 'none'}"
+        )
+    return known
+
+
+def _guided(recipe: Recipe) -> Recipe:
+    """The same recipe, whose augmentation moves labels with what they lie on."""
+    if isinstance(recipe.augmentation, PhotoAugmentation | Augmentation):
+        return replace(recipe, augmentation=GuidedAugmentation(recipe.augmentation))
+    return recipe
+
+
+def share_of(name: str) -> float:
+    """A number in [0, 1) that a name alone decides.
+
+    Example:
+        >>> share_of("duck.jpg") == share_of("duck.jpg") != share_of("goose.jpg")
+        True
+    """
+    return int.from_bytes(hashlib.sha256(f"kept/{name}".encode()).digest()[:4], "big") / 2**32

@@ -1,0 +1,92 @@
+"""Where a model looks, measured: the same maps as in a loss, in evaluation mode and detached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from sightline.alignment.looking import Maps, MapSource
+from sightline.image.batch import PictureBatch
+from sightline.models.as_found import as_found
+from sightline.models.place import place
+from sightline.sketch.batch import SketchBatch
+from sightline.training.evaluate import BATCH
+from sightline.training.examples import Examples
+
+Logits = Float[Tensor, "items classes"]
+Target = Int[Tensor, " items"] | Callable[[Tensor], Tensor]
+
+
+@contextmanager
+def able_to_look(model: nn.Module) -> Iterator[None]:
+    """As found, with gradients: maps are read through weights that ask for them."""
+    with as_found(model), torch.enable_grad():
+        for weight in model.parameters():
+            if weight.is_floating_point() and not weight.is_inference():
+                weight.requires_grad_(True)
+        yield
+
+
+def read_maps(
+    model: nn.Module, source: MapSource, inputs: PictureBatch | SketchBatch, target: Target
+) -> tuple[Logits, Maps]:
+    """Logits and maps of a batch; the model is left as it came.
+
+    Args:
+        model: on any device; the inputs are brought there.
+        source: of the maps.
+        inputs: a batch.
+        target: the class of each item that is asked about, or what chooses it from the logits.
+
+    Returns:
+        Both where the model is, detached.
+    """
+    device, dtype = place(model)
+    with able_to_look(model):
+        looked = source.look(model, inputs.to(device, dtype))
+        chosen = target if isinstance(target, Tensor) else target(looked.logits.detach())
+        return looked.logits.detach(), looked.maps(chosen.to(device)).detach()
+
+
+def predicted(logits: Logits) -> Int[Tensor, " items"]:
+    """The classes that a model answers."""
+    return logits.argmax(1)
+
+
+def maps_of(
+    model: nn.Module,
+    source: MapSource,
+    data: Examples,
+    names: Sequence[str],
+    *,
+    batch: int = BATCH,
+) -> tuple[dict[str, Tensor], dict[str, bool]]:
+    """The map of each item for the class that the model answers, and whether it answers right.
+
+    Args:
+        model: left as it came.
+        source: of the maps; a sum of magnitudes over the channels of input gradients.
+        data: the items.
+        names: of them.
+        batch: items a forward pass.
+
+    Returns:
+        Maps ``[height, width]`` or ``[strokes]`` and answers by name, on the CPU.
+    """
+    maps: dict[str, Tensor] = {}
+    right: dict[str, bool] = {}
+    for chosen in torch.arange(len(data)).split(batch):
+        inputs = data.batch(chosen)
+        logits, found = read_maps(model, source, inputs, predicted)
+        found = found.abs().sum(1) if found.dim() == 4 else found
+        hits = logits.argmax(1).cpu() == data.targets(chosen)
+        lengths = inputs.strokes_per_sketch.tolist() if isinstance(inputs, SketchBatch) else None
+        for row, item in enumerate(chosen.tolist()):
+            own = found[row].cpu()
+            maps[names[item]] = own if lengths is None else own[: lengths[row]]
+            right[names[item]] = bool(hits[row])
+    return maps, right
