@@ -152,7 +152,9 @@ def test_ratios_are_of_steps_of_one_round(step):
 @pytest.mark.parametrize(("ours", "verdict"), [(1.39, "1.39: holds"), (1.5, "1.50: DOES NOT HOLD")])
 def test_the_verdict(step, capsys, ours, verdict):
     rows = step.summary("net", {"plain": [1.0], "ours": [ours]})
-    step.report(rows, "a machine", argparse.Namespace(batch=2, repeats=1, memory=False))
+    step.report(
+        rows, "a machine", argparse.Namespace(batch=2, repeats=1, memory=False, clock="wall")
+    )
     assert f"claim, net, at most 1.4: {verdict}" in capsys.readouterr().out
 
 

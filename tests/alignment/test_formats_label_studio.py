@@ -19,6 +19,11 @@ CONVERTER_MASK = [0, 0, 0, 24, 57, 27, 252, 96, 19, 255, 199, 1, 56, 0]
 """[[0, 255, 255], [128, 0, 0]] by its mask2rle."""
 
 
+CONVERTER_NIGHT = [0, 5, 126, 64, 57, 27, *[255, 255, 255, 0], *[255, 255, 224, 31],
+                   *[255, 252, 3, 255], *[255, 128, 127, 255], *[240, 14, 252, 126], 0]  # fmt: skip
+"""300 x 300 zeros: more than one run holds."""
+
+
 def packed(bits: str) -> list[int]:
     bits = bits.replace(" ", "")
     bits += "0" * (-len(bits) % 8)
@@ -92,6 +97,8 @@ def test_what_label_studios_own_converter_packs():
     mask = np.array([[0, 255, 255], [128, 0, 0]], np.uint8)
     assert decode_brush(CONVERTER_MASK, (2, 3), "a mask").tolist() == mask.tolist()
     assert encode_brush(mask) == CONVERTER_MASK
+    assert not decode_brush(CONVERTER_NIGHT, (300, 300), "a mask").any()
+    assert encode_brush(np.zeros((300, 300), np.uint8)) == CONVERTER_NIGHT
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (31, 64), (300, 260)])
@@ -145,6 +152,13 @@ def test_labels_come_back_soft_values_too(tmp_path):
         assert (new.weight, new.author, new.time) == (old.weight, old.author, old.time)
         for side in ("must", "must_not"):
             np.testing.assert_array_equal(new.either(side), old.either(side))
+
+
+def test_other_values_become_the_nearest_of_256(tmp_path):
+    path = tmp_path / "labels.json"
+    write_label_studio(path, AttentionLabels.from_rows([AttentionLabel("a.jpg", [[0.999, 0.001]])]))
+    (label,) = read_label_studio(path)
+    assert label.must.tolist() == [[1.0, 0.0]]
 
 
 def test_regions_of_one_annotation_are_one_label(tmp_path):
@@ -249,6 +263,15 @@ def test_broken_runs_name_file_and_task(tmp_path, runs, message):
     region["value"]["rle"] = runs
     with pytest.raises(AlignmentError, match=r"task 41 of export\.json \(duck\.jpg\).*" + message):
         read_label_studio(export(tmp_path, [region]))
+
+
+def test_a_last_run_too_long_or_without_its_word():
+    longer = HEAD + LITERAL + f"1 01 0111 {255:08b}"  # eight words where four are left
+    with pytest.raises(AlignmentError, match="go on after its 2 pixels"):
+        decode_brush(packed(longer), (1, 2), "a mask")
+    whole = packed(HEAD + LITERAL + REPEATED)
+    with pytest.raises(AlignmentError, match="cut off"):
+        decode_brush(whole[:-1], (1, 2), "a mask")
 
 
 def test_one_pad_byte_more_is_what_the_converter_writes():

@@ -277,14 +277,22 @@ def test_constant_maps_give_finite_numbers_and_gradients(loss, level, dtype):
     assert maps.grad.isfinite().all()
 
 
-def test_rounding_noise_on_a_constant_map_is_no_shape():
-    noisy = torch.full((1, 2, 2), 100.0)
-    noisy[0, 0, 0] += 8e-6
-    assert noisy.amax() > 100
-    maps = noisy.requires_grad_()
-    loss = GradiaLoss()(maps, BOTH)
+@pytest.mark.parametrize(("level", "step"), [(100.0, 8e-6), (0.0, 1e-24)])
+def test_rounding_noise_on_a_constant_map_is_no_shape(level, step):
+    maps = (level + step * torch.tensor([[[0.0, 1.0], [2.0, 4.0]]])).requires_grad_()
+    assert maps.unique().numel() > 2
+    loss = GradiaLoss(blur=False)(maps, BOTH)
+    assert loss.tolist() == [0.25]
     loss.backward()
     assert not maps.grad.any()
+
+
+@pytest.mark.parametrize(("level", "step"), [(100.0, 1e-2), (0.0, 1e-15)])
+def test_a_faint_map_has_a_shape(level, step):
+    maps = (level + step * torch.tensor([[[0.0, 1.0], [2.0, 4.0]]])).requires_grad_()
+    GradiaLoss(blur=False)(maps, BOTH).backward()
+    assert maps.grad.any()
+    assert maps.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("loss", EVERY)

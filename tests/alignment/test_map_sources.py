@@ -273,6 +273,31 @@ def test_work_in_place_after_the_layer_leaves_the_map_alone():
     assert not torch.allclose(found, GradCamMaps("5").look(net, inputs).maps(TARGET))
 
 
+def test_a_model_that_changed_is_looked_through_again():
+    net = cnn()
+    assert picked(net) == "7"
+    head = nn.Sequential(nn.Flatten(), nn.Linear(80, 3)).double()
+    del net[7:]
+    net.append(head)
+    del net[6]
+    assert picked(net) == "5"
+
+
+def test_a_layer_that_is_left_out():
+    class Sometimes(nn.Sequential):
+        whole = True
+
+        def forward(self, x):
+            return super().forward(x) if self.whole else self[7:](self[0:6](x))
+
+    net = Sometimes(*cnn())
+    source = GradCamMaps("6")
+    source.look(net, pictures())
+    net.whole = False
+    with pytest.raises(AlignmentError, match="layer '6' was not called in this forward pass"):
+        source.look(net, pictures()).maps(TARGET)
+
+
 def test_layer_errors():
     net = vit()
     with pytest.raises(AlignmentError, match=r"unknown layer 'vit.layer.1'; did you mean 'vit.lay"):

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from sightline.alignment.looking import Looked
+from sightline.alignment.map_sources import GradCamMaps, InputGradients
 from sightline.alignment.measured import Looking, Measured
 from sightline.alignment.measures import measure_looking
 from sightline.alignment.overlap import (
@@ -20,13 +21,16 @@ from sightline.alignment.overlap import (
     precision_recall_f1,
     wrong_reason,
 )
+from sightline.alignment.stroke_sources import StrokeAttention, StrokeScores
 from sightline.alignment.verdicts import Verdict, Verdicts
 from sightline.alignment.wanted import Wanted, stroke_places, wanted_of
 from sightline.errors import AlignmentError
 from sightline.image.batch import PictureBatch
 from sightline.metrics.localisation import localise
+from sightline.models.small_resnet import SmallResNet
 from sightline.sketch.batch import SketchBatch
 from sightline.sketch.sketch import Sketch
+from toys import batch_of, scribble, stroke_net
 
 CORNER = np.array([[1.0, 0.8], [0.0, -4.0]])
 TOP = np.array([[1, 1], [0, 0]])
@@ -483,6 +487,47 @@ def test_maps_of_other_strokes_are_told():
 def test_what_does_not_fit_is_told(choices, told):
     with pytest.raises(AlignmentError, match=told):
         measured(**choices)
+
+
+@pytest.mark.parametrize("source", [GradCamMaps(), GradCamMaps(exact=False), InputGradients()])
+def test_photos_by_the_real_sources(source):
+    model = SmallResNet(2, channels=2, widths=(4, 8), stem_stride=1).train()
+    before = state(model)["modes"]
+    alone, together = (measured(model=model, source=source, batch=b) for b in (1, 6))
+    assert together.settings["maps"] == source.settings
+    assert all(row.labelled and row.wrong_reason is not None for row in together.rows)
+    for one, other in zip(alone.rows, together.rows, strict=True):
+        assert one.energy == pytest.approx(other.energy, abs=1e-4)
+    assert state(model)["modes"] == before
+
+
+@pytest.mark.parametrize("source", [StrokeScores(), StrokeAttention()])
+def test_drawings_by_the_real_sources(source):
+    drawings = batch_of(scribble(1, 4), scribble(2, 2), dtype=torch.float32)
+
+    class Two:
+        def __len__(self):
+            return 2
+
+        def batch(self, index):
+            return drawings.select(index)
+
+        def targets(self, index):
+            return index
+
+        def wanted(self, index):
+            masks = [(torch.tensor([1.0, 1.0, 0.0, 0.0]), torch.tensor([0.0, 0.0, 0.0, 1.0]), 1.0)]
+            masks += [(torch.tensor([1.0, 0.0]), torch.zeros(2), 1.0)]
+            return wanted_of([masks[i] for i in index.tolist()])
+
+    model, data = stroke_net(), Two()
+    found = measure_looking(model, data, source, items=["a", "b"], masks=data.wanted)
+    looked = source.look(model.eval(), drawings)
+    maps = looked.maps(looked.logits.argmax(1)).detach()
+    for i, row in enumerate(found.rows):
+        strokes = int(drawings.strokes_per_sketch[i])
+        must = data.wanted(torch.tensor([i])).must[0]
+        assert row.energy == pytest.approx(energy_inside(maps[i, :strokes], must), abs=1e-5)
 
 
 # --- cells and groups -----------------------------------------------------------------------------

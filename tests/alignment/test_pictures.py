@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from figures import drawings
 
+from figures import drawings
 from sightline.alignment.labels import AttentionLabel
 from sightline.alignment.matrix import Matrix
 from sightline.alignment.pictures import COLOURS, LARGEST, CellExample, cells_figure, matrix_figure
@@ -14,7 +14,9 @@ PHOTO = Photo(np.full((30, 40, 3), 120, np.uint8), name="duck $1.jpg")
 
 
 def texts(fig):
-    return [text.get_text() for text in fig.findobj(match=lambda a: hasattr(a, "get_text"))]
+    from matplotlib.text import Text
+
+    return [text.get_text() for text in fig.findobj(Text)]
 
 
 def tiles(fig):
@@ -84,7 +86,7 @@ def outlines(fig):
 
 
 def test_the_outline_is_that_of_the_must_mask():
-    white, black = outlines(cells_figure([photo_example()]))
+    _, black = outlines(cells_figure([photo_example()]))
     (path,) = black.get_paths()
     # the mask covers [5, 20] x [5, 15] in pixels; the line runs between pixel centres
     low, high = path.vertices.min(0), path.vertices.max(0)
@@ -122,6 +124,18 @@ def test_colours_tell_the_cells_apart():
 def test_examples_that_cannot_be_shown(given, match):
     with pytest.raises(AlignmentError, match=match):
         CellExample(*given)
+
+
+def test_a_label_of_other_strokes_is_refused():
+    label = AttentionLabel("cross", must=[1.0, 0.0, 0.0])
+    with pytest.raises(AlignmentError, match="label of 3 strokes"):
+        CellExample("UA", drawings(1, 0)[0], [1.0, 2.0], label)
+
+
+def test_a_label_of_what_to_leave_alone_has_no_outline():
+    label = AttentionLabel("duck", must=np.zeros((3, 4)), must_not=np.ones((3, 4)))
+    fig = cells_figure([CellExample("UA", PHOTO, np.ones((3, 4)), label)])
+    assert not outlines(fig)
 
 
 def test_no_examples_no_picture():

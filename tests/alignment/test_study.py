@@ -86,6 +86,21 @@ def test_files_hold_pixels_and_no_names(make, tmp_path):
     assert all(len(name) == 16 and int(name, 16) >= 0 for name in names)
 
 
+def test_the_order_of_writing_tells_nothing(make):
+    """Times of files would name the models if these were written in turn."""
+    asked = []
+
+    def map_of(item, model):
+        asked.append(model)
+        return np.eye(2)
+
+    study = make(map_of=map_of)
+    turns = [tuple(asked[i : i + 3]) for i in range(0, 12, 3)]
+    for row, turn in zip(study.manifest["items"], turns, strict=True):
+        assert turn == tuple(MODELS[row["maps"][code]["model"]] for code in sorted(row["maps"]))
+    assert len(set(turns)) > 1
+
+
 def test_one_model_has_another_code_on_every_item(make):
     codes = [set(row["maps"]) for row in make().manifest["items"]]
     assert len(set.union(*codes)) == 12

@@ -133,6 +133,19 @@ def test_beyond_the_edge_masks_are_empty_and_pixels_held():
     assert (least == 0).sum() >= 5
 
 
+def test_a_crop_stays_inside_and_comes_near_every_edge():
+    ramp = (torch.arange(100, dtype=torch.float64) + 0.5).expand(300, 2, 50, 100) / 100
+    moved, mask, _ = PhotoAugmentation.off(crop=0.5).moved(
+        ramp, torch.ones_like(ramp[:, :1]), None, seeded()
+    )
+    left, right = 100 * moved[:, 0, 25, 0], 100 * moved[:, 0, 25, -1]
+    assert float(mask[:, :, 1:-1, 1:-1].min()) == pytest.approx(1)
+    assert float(left.min()) < 1
+    assert float(right.max()) > 99
+    widths = (right - left) / 99 * 100
+    assert 49 < float(widths.min()) < 55 < 95 < float(widths.max()) <= 100
+
+
 def test_a_box_that_leaves_keeps_its_row_without_area():
     boxes = [torch.tensor([[0.0, 0.0, 2.0, 2.0], [18.0, 18.0, 20.0, 20.0]])] * 20
     ones = torch.ones(20, 1, 20, 20)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sightline.alignment.measured import MEASURES, Group, Looking, Measured, share
+from sightline.alignment.measured import MEASURES, Group, Looking, Measured, in_words, share
 from sightline.alignment.moves import Moves, mcnemar_exact
 from sightline.errors import AlignmentError
 from sightline.metrics.intervals import Comparison, Interval, bootstrap_mean, paired
@@ -70,8 +70,7 @@ class BeforeAfter:
         blocks += ["\n".join(_table(f"{k} before", v)) for k, v in self.cells.items()]
         if self.moves is not None:
             blocks.append(self.moves.markdown())
-        told = "; ".join(f"{name} {value}" for name, value in self.settings.items())
-        return "\n\n".join([*blocks, f"Measured with: {told}."])
+        return "\n\n".join([*blocks, in_words(self.settings)])
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -154,9 +154,19 @@ def _network(model: nn.Module) -> nn.Module:
 def _place(root: nn.Module, model: nn.Module, inputs: Inputs, layer: str | None) -> Place:
     """Where a model is read; found once, since watching every layer takes long."""
     known = _KNOWN.setdefault(root, {})
-    if layer not in known:
-        known[layer] = _find(root, model, inputs, layer)
-    return known[layer]
+    place = known.get(layer)
+    if place is None or not _has(root, place[0]):
+        place = known[layer] = _find(root, model, inputs, layer)
+    return place
+
+
+def _has(root: nn.Module, name: str) -> bool:
+    """Whether the layer is still there; a model may have been given another head or trunk."""
+    try:
+        root.get_submodule(name)
+    except AttributeError:
+        return False
+    return True
 
 
 def _find(root: nn.Module, model: nn.Module, inputs: Inputs, layer: str | None) -> Place:
@@ -229,7 +239,10 @@ def _caught(module: nn.Module, place: Place) -> Iterator[_Caught]:
 def _grad_cam(caught: _Caught, logits: Tensor, target: Tensor, *, exact: bool) -> Maps:
     name = caught.place[0]
     if caught.made_of is None:
-        raise AlignmentError(f"layer {name!r} was not called in this forward pass")
+        raise AlignmentError(
+            f"layer {name!r} was not called in this forward pass, or without its hooks, as in a "
+            "compiled model; name a layer that is, and compile after training"
+        )
     if caught.by is None:
         raise AlignmentError(
             f"the map is detached: layer {name!r} was computed without gradients (under "
@@ -245,7 +258,7 @@ def _grad_cam(caught: _Caught, logits: Tensor, target: Tensor, *, exact: bool) -
     if slope is None or features is None:
         raise AlignmentError(f"the logits do not depend on a map of layer {name!r}")
     weights = as_map(_wide(slope)).mean((2, 3), keepdim=True)  # type: ignore[union-attr]
-    maps = ((weights if exact else weights.detach()) * features).sum(1)
+    maps = (weights * features).sum(1)
     if caught.by is caught.made_of:
         return maps
     return maps if _learns(maps, caught.by) else maps.detach()

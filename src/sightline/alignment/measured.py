@@ -213,8 +213,7 @@ class Measured:
             lines += [f"Too small to be the worst group: {', '.join(small)}."]
         if self.cells:
             lines += ["", *self._cell_lines(), "", f"Cells are by {self.settings.get('cells')}."]
-        told = "; ".join(f"{name} {value}" for name, value in self.settings.items())
-        return "\n".join([*lines, "", f"Measured with: {told}."])
+        return "\n".join([*lines, "", in_words(self.settings)])
 
     def _cell_lines(self) -> Iterable[str]:
         yield "| cell | items | share | " + " | ".join(MEASURES) + " |"
@@ -246,6 +245,22 @@ class Measured:
             },
         }
         return told | ({"rows": [asdict(row) for row in self.rows]} if rows else {})
+
+
+def in_words(settings: Mapping[str, Any]) -> str:
+    """How something was measured, as a sentence.
+
+    Example:
+        >>> in_words({"maps": {"name": "grad-cam", "exact": True}, "map_of": "predicted"})
+        'Measured with maps: name grad-cam, exact True; map of: predicted.'
+    """
+    said = []
+    for name, given in settings.items():
+        value = given
+        if isinstance(given, Mapping):
+            value = ", ".join(f"{key} {choice}" for key, choice in given.items())
+        said.append(f"{name.replace('_', ' ')}: {value}")
+    return f"Measured with {'; '.join(said)}."
 
 
 def share(hits: Iterable[bool]) -> Interval:

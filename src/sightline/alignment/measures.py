@@ -117,6 +117,7 @@ def measure_looking(
     settings = {
         "maps": source.settings,
         "map_of": map_of,
+        "channels": "the sum of their magnitudes, where a map has channels",
         "negative_scores": "0 for iou, energy and wrong reason; kept for precision, recall and f1",
         "iou_threshold": iou_threshold,
         "threshold": threshold,

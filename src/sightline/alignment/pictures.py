@@ -99,6 +99,11 @@ class CellExample:
                 f"the map of {self.subject.name!r} has shape {list(shown.shape)}; expected finite "
                 "[height, width] of a photo, or one number a stroke"
             )
+        if isinstance(self.subject, Sketch) and self.label and self.label.size != shown.shape:
+            raise AlignmentError(
+                f"{self.subject.name!r} has {len(self.subject)} strokes, and a label of "
+                f"{self.label.size[0]} strokes; give the label of this drawing"
+            )
         object.__setattr__(self, "heat", shown)
 
 
@@ -223,9 +228,10 @@ def _draw_examples(fig: Any, cell: str, examples: Sequence[CellExample], wide: i
 
 
 def _draw_example(axes: Axes, example: CellExample) -> None:
-    heat: Float[np.ndarray, ...] = np.asarray(example.heat)
+    heat = np.asarray(example.heat)
     limit = float(np.abs(heat).max()) or 1.0
     must = None if example.label is None else example.label.must
+    must = must if must is not None and must.any() else None
     if isinstance(example.subject, Photo):
         draw_overlay(axes, example.subject, _at(heat, example.subject.size), limit, colour_map())
         if must is not None:

@@ -104,7 +104,7 @@ def _json_lines(text: str, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
             continue
         try:
             record = json.loads(row)
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, RecursionError):
             record = None
         if not isinstance(record, dict):
             raise AlignmentError(

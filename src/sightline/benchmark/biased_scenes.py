@@ -188,7 +188,8 @@ def _read(path: Path) -> Splits:
     from zipfile import BadZipFile
 
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # numpy forgets to close a damaged file that it has opened itself
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return Splits(**{name: _stored(arrays, name) for name in SPLITS})
     except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
         raise PhotoError(f"{path} is damaged ({error}); remove it to draw it anew") from None

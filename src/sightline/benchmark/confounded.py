@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 import torch
@@ -56,9 +55,9 @@ class Confounded:
         """Of the items, by which labels find them."""
         return tuple(f"{index:05d}" for index in range(len(self)))
 
-    def select(self, items: Int[Tensor, " chosen"]) -> Self:
+    def select(self, items: Int[Tensor, " chosen"]) -> Confounded:
         """These items, in this order."""
-        return type(self)(*(getattr(self, name)[items] for name in self.__dataclass_fields__))
+        return Confounded(*(getattr(self, name)[items] for name in self.__dataclass_fields__))
 
     def labels(self, items: Sequence[int]) -> AttentionLabels:
         """The labels that a careful person would give to these items."""

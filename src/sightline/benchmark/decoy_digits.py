@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 import struct
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -146,10 +147,11 @@ class DigitPerceptron(nn.Module):
         super().__init__()
         self.grey = grey
         sizes = (28 * 28, 50, 30, CLASSES)
-        self.layers = nn.ModuleList(map(nn.Linear, sizes[:-1], sizes[1:]))
-        luck = torch.Generator().manual_seed(seed)
-        for weights in self.parameters():
-            nn.init.normal_(weights, std=0.1, generator=luck)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.layers = nn.ModuleList(nn.Linear(*widths) for widths in pairwise(sizes))
+            for weights in self.parameters():
+                nn.init.normal_(weights, std=0.1)
 
     def forward(
         self, pixels: Float[Tensor, "pictures 1 28 28"]
@@ -162,7 +164,10 @@ class DigitPerceptron(nn.Module):
 
 
 class DigitNetwork(nn.Module):
-    """A small convolutional network with a last map of 14 x 14 places, for Grad-CAM.
+    """A small convolutional network with a last map of 7 x 7 places, for Grad-CAM.
+
+    A cell of the map is 4 x 4 pixels, the size of a decoy. Two full layers follow, which know one
+    place from another; behind a mean over places the network is hardly misled by a patch.
 
     Args:
         seed: of the first weights.
@@ -170,26 +175,27 @@ class DigitNetwork(nn.Module):
 
     def __init__(self, *, seed: int = 0) -> None:
         super().__init__()
-        self.features = nn.Sequential(
-            nn.Conv2d(1, 12, 3, padding=1),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Conv2d(12, 16, 3, padding=1),
-            nn.ReLU(),
-        )
-        self.pool = nn.MaxPool2d(2)
-        self.head = nn.Sequential(
-            nn.Flatten(), nn.Linear(16 * 7 * 7, 32), nn.ReLU(), nn.Linear(32, CLASSES)
-        )
-        luck = torch.Generator().manual_seed(seed)
-        for weights in self.parameters():
-            if weights.dim() > 1:
-                nn.init.kaiming_normal_(weights, nonlinearity="relu", generator=luck)
-            else:
-                nn.init.zeros_(weights)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.features = nn.Sequential(
+                nn.Conv2d(1, 12, 3, padding=1),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+                nn.Conv2d(12, 16, 3, padding=1),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+            )
+            self.head = nn.Sequential(
+                nn.Flatten(), nn.Linear(16 * 7 * 7, 32), nn.ReLU(), nn.Linear(32, CLASSES)
+            )
+            for weights in self.parameters():
+                if weights.dim() > 1:
+                    nn.init.kaiming_normal_(weights, nonlinearity="relu")
+                else:
+                    nn.init.zeros_(weights)
 
     def forward(
         self, pixels: Float[Tensor, "pictures 1 28 28"]
     ) -> Float[Tensor, "pictures classes"]:
         """Logits of the ten digits."""
-        return self.head(self.pool(self.features(pixels)))
+        return self.head(self.features(pixels))

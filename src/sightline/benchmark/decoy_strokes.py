@@ -114,7 +114,7 @@ class DecoyStrokes:
     clean_test: DecoySplit
 
 
-def decoy_strokes(
+def plant_decoys(
     splits: Mapping[str, Sequence[Sketch]],
     *,
     drawings: tuple[int, int, int] = (100, 25, 50),
@@ -155,7 +155,7 @@ def decoy_strokes(
     )
 
 
-def with_decoy(host: Sketch, code: int, *, seed: int = 0) -> tuple[Sketch, int]:
+def plant_decoy(host: Sketch, code: int, *, seed: int = 0) -> tuple[Sketch, int]:
     """A drawing with one decoy, and the decoy's number in the order of drawing.
 
     The decoy stands in a corner of the host's box and does not move the other strokes, also when
@@ -167,8 +167,8 @@ def with_decoy(host: Sketch, code: int, *, seed: int = 0) -> tuple[Sketch, int]:
         code: number of form and corner, from 0 to 19.
         seed: of the luck.
     """
-    host = host.normalise()
     luck = np.random.default_rng(int.from_bytes(digest(host, f"{seed}/decoy")[:8], "big"))
+    host = host.normalise()
     corner, form = divmod(code, len(FORMS))
     room = host.box[2:] - host.box[:2] - SIDE
     sway = np.minimum(luck.random(2) * SWAY, np.maximum(room, 0) / 2)
@@ -192,7 +192,7 @@ def _chosen(
         label = str(sketch.label)
         if taken.get(label, count) < count:
             taken[label] += 1
-            chosen.append(sketch.normalise())
+            chosen.append(sketch)
     if short := [label for label in classes if taken[label] < count]:
         raise AlignmentError(
             f"only {taken[short[0]]} drawings of {short[0]!r} of {count}; ask for fewer"
@@ -208,11 +208,12 @@ def _marked(clean: Sequence[Sketch], codes: Mapping[str, int], which: str, seed:
         choice = {"own": [own], "any": classes, "other": [c for c in classes if c != own]}[which]
         luck = digest(sketch, f"{seed}/{which}")
         told = choice[int.from_bytes(luck[:8], "big") % len(choice)]
-        rows.append((*with_decoy(sketch, codes[told], seed=seed), told))
+        rows.append((*plant_decoy(sketch, codes[told], seed=seed), told))
     sketches, decoy, told_ = zip(*rows, strict=True)
     return DecoySplit(sketches, decoy, told_)
 
 
 def _unmarked(clean: Sequence[Sketch]) -> DecoySplit:
     nothing = (None,) * len(clean)
-    return DecoySplit(tuple(replace(s, times=None, parts=None) for s in clean), nothing, nothing)
+    bare = (replace(sketch.normalise(), times=None, parts=None) for sketch in clean)
+    return DecoySplit(tuple(bare), nothing, nothing)

@@ -103,9 +103,9 @@ class Outcomes:
         for kind in kinds or self.kinds:
             method, network, labels, noise = kind
             seeds = sum(_kind(row.experiment) == kind for row in self.rows)
-            cells = [_percent(self.mean(kind, measure)) for measure in measures]
+            cells = [percent(self.mean(kind, measure)) for measure in measures]
             if recovered is not None:
-                cells.append(_percent(recovered.get(kind)))
+                cells.append(percent(recovered.get(kind)))
             said = [method, network, str(labels or "–"), f"{noise:.0%}" if noise else "–"]
             lines.append(_line([*said, str(seeds), *cells]))
         note = "Means over seeds in %, with Student's t intervals at 95 %."
@@ -120,7 +120,8 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _percent(interval: Interval | None) -> str:
+def percent(interval: Interval | None) -> str:
+    """A share in per cent with its interval; a dash for none."""
     if interval is None:
         return "–"
     numbers = replace(

@@ -149,9 +149,9 @@ class PhotoAugmentation:
         if not any((self.shift, self.scale, self.rotation, self.crop)):
             return maps
         finer = torch.promote_types(maps.dtype, torch.float32)  # a half cannot tell pixels apart
-        grid = _grid(matrix, (maps.shape[2], maps.shape[3])).to(maps.device, finer)
-        sampled = grid_sample(maps.to(finer), grid, padding_mode=outside, align_corners=False)
-        return sampled.to(maps.dtype)
+        fine = maps.to(finer)
+        grid = _grid(matrix, fine)
+        return grid_sample(fine, grid, padding_mode=outside, align_corners=False).to(maps.dtype)
 
     def _coloured(self, pixels: Pixels, luck: Float[Tensor, "pictures _"]) -> Pixels:
         if not any((self.brightness, self.contrast, self.saturation)):
@@ -195,14 +195,15 @@ def _mirror(flipped: Bool[Tensor, " pictures"], width: int) -> Float[Tensor, "pi
 
 
 def _grid(
-    matrix: Float[Tensor, "pictures 3 3"], size: tuple[int, int]
+    matrix: Float[Tensor, "pictures 3 3"], like: Float[Tensor, "pictures _ height width"]
 ) -> Float[Tensor, "pictures height width 2"]:
     """Where each new pixel is taken from; -1 and 1 are the outer edges of the photo."""
-    edges = [torch.arange(side, dtype=torch.float64) + 0.5 for side in size]
-    y, x = torch.meshgrid(*edges, indexing="ij")
-    places = torch.stack([x, y, torch.ones_like(x)], -1).view(1, -1, 3)
-    taken = (places @ torch.linalg.inv(matrix).mT)[..., :2].view(len(matrix), *size, 2)
-    return 2 * taken / torch.tensor([size[1], size[0]]) - 1
+    height, width = like.shape[2:]
+    per_side = torch.tensor([2 / width, 2 / height], dtype=torch.float64)[:, None]
+    taken = (torch.linalg.inv(matrix)[:, :2] * per_side).to(like)[:, None, None]
+    x = torch.arange(width, device=like.device, dtype=like.dtype)[:, None] + 0.5
+    y = torch.arange(height, device=like.device, dtype=like.dtype)[:, None, None] + 0.5
+    return (y * taken[..., 1] + (taken[..., 2] - 1)) + x * taken[..., 0]
 
 
 def _boxes(

@@ -1,0 +1,367 @@
+"""Decoys of strokes: nothing but the class decides them, and nothing else moves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+
+from sightline.alignment.caipi import counterexamples
+from sightline.alignment.examples import GuidedExamples
+from sightline.alignment.over_seeds import student_interval
+from sightline.benchmark.decoy_strokes import CODES, FORMS, SIDE, plant_decoy, plant_decoys
+from sightline.benchmark.decoy_strokes_study import (
+    FIRST,
+    SECOND,
+    DecoyStudy,
+    Way,
+    decoy_strokes,
+    decoy_table,
+    recovered,
+    wrong_share,
+)
+from sightline.errors import AlignmentError, SightlineError
+from sightline.models.raster import sketch_cnn
+from sightline.models.sketchxainet import StrokeTokens, sketchxainet
+from sightline.sketch.batch import SketchBatch
+from sightline.sketch.sketch import Sketch
+from toys import scribble, unchecked
+
+CLASSES = ("ant", "bus", "cat")
+
+
+def drawing(seed, label, split="train"):
+    """Some strokes and a diagonal, so that every corner is far from every other."""
+    strokes = [*scribble(seed, 2 + seed % 4).strokes, np.array([[-0.8, -0.8], [0.8, 0.8]])]
+    return Sketch(tuple(strokes), label=label, name=f"{split}-{label}-{seed}")
+
+
+def collection(each=12):
+    return {
+        split: [
+            drawing(1000 * place + 100 * k + i, label, split)
+            for k, label in enumerate(CLASSES)
+            for i in range(each)
+        ]
+        for place, split in enumerate(("train", "valid", "test"))
+    }
+
+
+@pytest.fixture(scope="module")
+def planted():
+    return plant_decoys(collection(), drawings=(8, 4, 10), seed=3)
+
+
+def code_of(split, item):
+    """Form and corner, read off the drawing itself."""
+    sketch, decoy = split.sketches[item], split.decoy[item]
+    stroke = sketch.strokes[decoy]
+    form = next(
+        name
+        for name, points in FORMS.items()
+        if len(points) == len(stroke)
+        and np.allclose((stroke - stroke.min(0)) / SIDE, points, atol=1e-9)
+    )
+    rest = np.concatenate([s for i, s in enumerate(sketch.strokes) if i != decoy])
+    middle = (rest.min(0) + rest.max(0)) / 2
+    right, low = (stroke.min(0) + SIDE / 2) > middle
+    return form, bool(right), bool(low)
+
+
+# --- the decoy ------------------------------------------------------------------------------------
+
+
+def test_a_decoy_by_hand():
+    """A box of 1.48: decoys stand in its corners, at most 0.03 off."""
+    square = Sketch.from_strokes([[(0, 0), (8, 0), (8, 8), (0, 8), (0, 0)]], label="box")
+    seen = set()
+    for code in range(CODES):
+        sketch, index = plant_decoy(square, code)
+        stroke = sketch.strokes[index]
+        assert len(sketch) == 2
+        assert_allclose(np.ptp(stroke, axis=0), SIDE)
+        gap = 0.74 - np.abs(stroke).max(0)
+        assert (gap >= -1e-12).all()
+        assert (gap <= 0.03 + 1e-12).all()
+        seen.add((len(stroke), tuple((stroke - stroke.min(0)).round(6).ravel()), *(stroke[0] > 0)))
+    assert len(seen) == CODES
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 0.2), (0.2, 8), (8, 2)])
+@pytest.mark.parametrize("code", [0, 7, 12, 19])
+def test_the_other_strokes_stay_where_a_model_sees_them(shape, code):
+    """In a drawing that is too flat for it, the decoy sticks out on both sides alike."""
+    width, height = shape
+    host = Sketch.from_strokes([[(0, 0), (width, height)], [(0, height), (width, 0)]], label="x")
+    sketch, index = plant_decoy(host, code, seed=5)
+    for model in (sketchxainet("nano", CLASSES), sketch_cnn(CLASSES)):
+        seen, alone = model.prepare(sketch), model.prepare(host)
+        assert len(seen) == 3
+        rest = [s for i, s in enumerate(seen.strokes) if i != index]
+        for ours, theirs in zip(rest, alone.strokes, strict=True):
+            assert_allclose(ours, theirs, atol=0.01)
+
+
+@pytest.mark.parametrize("recogniser", [lambda n: sketchxainet("nano", n), sketch_cnn])
+def test_preparing_keeps_the_decoy_and_its_number(planted, recogniser):
+    model = recogniser(CLASSES)
+    for sketch, decoy in zip(planted.training.sketches, planted.training.decoy, strict=True):
+        seen = model.prepare(sketch)
+        assert len(seen) == len(sketch)
+        assert_allclose(np.ptp(seen.strokes[decoy], axis=0), SIDE, atol=0.02)
+
+
+def test_the_place_in_the_order_says_nothing_of_the_class():
+    host = scribble(4, 6)
+    assert len({plant_decoy(host, code, seed=2)[1] for code in range(CODES)}) == 1
+    places = [plant_decoy(scribble(i, 3), 0)[1] for i in range(200)]
+    assert min(Counter(places).values()) > 25  # 50 expected of each of the four
+    assert len(set(places)) == 4
+
+
+# --- the data set ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["training", "validation"])
+def test_in_training_the_class_alone_decides_the_code(planted, name):
+    split = getattr(planted, name)
+    codes = {label: set() for label in CLASSES}
+    for item, sketch in enumerate(split.sketches):
+        codes[sketch.label].add(code_of(split, item))
+        assert split.told[item] == sketch.label
+    assert all(len(own) == 1 for own in codes.values())
+    assert len(set.union(*codes.values())) == len(CLASSES)
+
+
+def test_in_the_test_luck_decides_and_in_conflict_never_the_class(planted):
+    own = {}
+    for item, sketch in enumerate(planted.training.sketches):
+        own[sketch.label] = code_of(planted.training, item)
+    for name in ("test", "conflicting"):
+        split = getattr(planted, name)
+        for item in range(len(split)):
+            assert code_of(split, item) == own[split.told[item]]
+    agree = [t == s.label for t, s in zip(planted.test.told, planted.test.sketches, strict=True)]
+    assert 0 < sum(agree) < len(agree)
+    assert all(
+        told != sketch.label
+        for told, sketch in zip(planted.conflicting.told, planted.conflicting.sketches, strict=True)
+    )
+    assert set(planted.test.told) == set(CLASSES)
+
+
+def test_all_splits_are_the_clean_ones_and_a_stroke(planted):
+    for name in ("training", "validation", "test"):
+        split, clean = getattr(planted, name), getattr(planted, f"clean_{name}")
+        assert split.names == clean.names
+        for item, (marked, bare) in enumerate(zip(split.sketches, clean.sketches, strict=True)):
+            rest = [s for i, s in enumerate(marked.strokes) if i != split.decoy[item]]
+            assert len(rest) == len(bare)
+            for ours, theirs in zip(rest, bare.strokes, strict=True):
+                np.testing.assert_array_equal(ours, theirs)
+    assert Counter(s.label for s in planted.training.sketches) == dict.fromkeys(CLASSES, 8)
+    assert not set(planted.training.names) & set(planted.test.names)
+
+
+def test_luck_is_of_the_drawing_and_the_seed():
+    """Other drawings come and go, and the same ones keep their decoys."""
+    splits = collection()
+    one = plant_decoys(splits, drawings=(12, 4, 4), seed=3).training
+    turned = {name: own[::-1] for name, own in splits.items()}
+    two = plant_decoys(turned, drawings=(12, 4, 4), seed=3).training
+    assert one.names == two.names
+    for ours, theirs in zip(one.sketches, two.sketches, strict=True):
+        np.testing.assert_array_equal(ours.points, theirs.points)
+    other = plant_decoys(splits, drawings=(12, 4, 4), seed=4).training
+    assert one.names != other.names
+
+
+def test_labels_say_which_stroke(planted):
+    split, items = planted.training, [5, 0, 11]
+    for must in (False, True):
+        labels = split.labels(items, must=must)
+        assert labels.items == tuple(split.names[i] for i in items)
+        for label, item in zip(labels, items, strict=True):
+            expected = np.zeros(len(split.sketches[item]))
+            expected[split.decoy[item]] = 1
+            np.testing.assert_array_equal(label.must_not, expected)
+            assert (label.must is not None) == must
+            if must:
+                np.testing.assert_array_equal(label.must, 1 - expected)
+    with pytest.raises(AlignmentError, match="has no decoy to label"):
+        planted.clean_training.labels([0])
+
+
+def test_labels_fit_what_the_model_reads(planted):
+    """The place that a loss is told of is the decoy, in the model's own padded table."""
+    model, items = sketchxainet("nano", CLASSES), [2, 7, 1]
+    split = planted.training
+    told = GuidedExamples.from_labels(split.examples(model), split.names, split.labels(items))
+    batch = told.batch(torch.tensor([7, 3, 1]))
+    at = batch.wanted.must_not.nonzero().tolist()
+    assert at == [[0, split.decoy[7]], [2, split.decoy[1]]]
+    sketch = batch.inputs.sketch(0)
+    assert_allclose(np.ptp(sketch.strokes[split.decoy[7]], axis=0), SIDE, atol=0.02)
+
+
+def test_a_dropped_decoy_is_caipi_s_counterexample(planted):
+    model, split, items = sketchxainet("nano", CLASSES), planted.training, [0, 4, 9]
+    told = GuidedExamples.from_labels(split.examples(model), split.names, split.labels(items))
+    luck = torch.Generator().manual_seed(0)
+    theirs, _ = counterexamples(told.batch(torch.tensor(items)), generator=luck)
+    dropped = [model.prepare(sketch) for sketch in split.without_decoys(items)]
+    ours = SketchBatch.from_sketches(dropped)
+    assert ours.sketch_offsets.tolist() == theirs.inputs.sketch_offsets.tolist()
+    torch.testing.assert_close(ours.points, theirs.inputs.points, atol=0.01, rtol=0)
+
+
+def test_refusals():
+    with pytest.raises(AlignmentError, match="only 12 drawings of 'ant' of 13; ask for fewer"):
+        plant_decoys(collection(), drawings=(13, 2, 2))
+    with pytest.raises(AlignmentError, match="only 0 drawings of 'dog'"):
+        plant_decoys(collection(), drawings=(3, 2, 2), categories=["ant", "dog"])
+    many = [f"class {i}" for i in range(21)]
+    with pytest.raises(AlignmentError, match="21 classes, but 20 decoys"):
+        plant_decoys(collection(), categories=many)
+
+
+# --- the study ------------------------------------------------------------------------------------
+
+SMALL = replace(FIRST, epochs=1, batch=8)
+QUICK = DecoyStudy(categories=2, drawings=(6, 4, 5), first=SMALL, second=replace(SECOND, epochs=1))
+GUIDES = {"unguided": None, "caipi": None, "rrr": Way("rrr"), "seen": Way("gradia", "attention")}
+
+
+@pytest.fixture
+def two_categories(data, tmp_path):
+    folder = tmp_path / "drawings"
+    folder.mkdir()
+    for name in ("apple.ndjson.gz", "face.ndjson.gz", "splits.json", "parts.json"):
+        shutil.copy(data / "spg_quickdraw_parts" / name, folder)
+    return folder
+
+
+def numbers(rows):
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+def test_a_study_is_resumed_to_the_same_rows(two_categories, tmp_path):
+    out, told = tmp_path / "out", []
+    options = {"seeds": [4], "guides": GUIDES, "labelled": (4,), "study": QUICK}
+    rows = decoy_strokes(two_categories, out, progress=told.append, **options)
+    ways = [(row["way"], row["labelled"]) for row in rows]
+    assert ways == [
+        ("clean", 0), ("plain", 0), ("unguided", 0), ("caipi", 4), ("rrr", 4), ("seen", 4),
+    ]  # fmt: skip
+    assert len(told) == len(rows)
+    assert all(0 <= row["test"] <= 1 and 0 <= row["wrong_reason"] <= 1 for row in rows)
+    lines = (out / "results.jsonl").read_text().splitlines()
+    # killed while the last line was being written
+    (out / "results.jsonl").write_text("\n".join(lines[:-2]) + "\n" + lines[-2][:20])
+    told.clear()
+    again = decoy_strokes(two_categories, out, progress=told.append, **options)
+    assert len(told) == 2
+    assert numbers(again) == numbers(rows)
+    kept = (out / "results.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in kept] == again
+    assert "| rrr | 4 | 1.0 | 1 |" in (out / "results.md").read_text()
+    with pytest.raises(SightlineError, match="results of another study"):
+        decoy_strokes(two_categories, out, study=replace(QUICK, kept=0.5))
+
+
+def test_pictures_have_no_attention_to_guide(two_categories, tmp_path):
+    rows = decoy_strokes(
+        two_categories,
+        tmp_path / "out",
+        seeds=[4],
+        guides={"rrr": Way("rrr"), "seen": Way("gradia", "attention")},
+        labelled=(4,),
+        study=replace(QUICK, recogniser="sketch-cnn"),
+    )
+    assert [row["way"] for row in rows] == ["clean", "plain", "rrr"]
+
+
+class Weighed(torch.nn.Module):
+    """The logit of class 0 is a weighted sum of the strokes that are there."""
+
+    labels = CLASSES
+
+    def __init__(self, weights):
+        super().__init__()
+        self.weights = torch.nn.Parameter(weights)
+
+    def prepare(self, sketch):
+        return sketch.normalise()
+
+    def forward(self, batch):
+        return self.classify(self.embed(batch))
+
+    def embed(self, batch):
+        return StrokeTokens(
+            self.weights[:, None], batch.first_points, batch.order, batch.strokes_per_sketch
+        )
+
+    def classify(self, tokens, *, presence=None, location=None):
+        there = torch.ones(len(tokens.shape)) if presence is None else presence
+        counts = tokens.strokes_per_sketch
+        owner = torch.arange(len(counts)).repeat_interleave(counts)
+        first = torch.zeros(len(counts)).index_add(0, owner, tokens.shape[:, 0] * there)
+        return torch.stack([first, first - 1, first - 2], 1)
+
+
+def test_wrong_share_by_hand(planted):
+    split = planted.test
+    owner, count = [len(sketch) for sketch in split.sketches], 0
+    weights = torch.ones(sum(owner))
+    examples = split.examples(Weighed(weights))
+    even = np.mean([1 / strokes for strokes in owner])
+    assert wrong_share(Weighed(weights), split, examples) == pytest.approx(even)
+    assert wrong_share(Weighed(-weights), split, examples) == 0
+    for strokes, decoy in zip(owner, split.decoy, strict=True):  # decoys speak for, the rest not
+        weights[count : count + strokes] = -1
+        weights[count + decoy] = 1
+        count += strokes
+    assert wrong_share(Weighed(weights), split, examples) == pytest.approx(1)
+    assert wrong_share(Weighed(-weights), split, examples) == 0
+
+
+def row(seed, way, test, clean_test=0.9, labelled=0):
+    return {
+        "seed": seed, "way": way, "labelled": labelled, "strength": 0.0, "test": test,
+        "conflicting": 0.1, "clean_test": clean_test, "wrong_reason": 0.5, "seconds": 2.0,
+    }  # fmt: skip
+
+
+def test_the_gap_by_hand():
+    rows = [row(0, "clean", 0.8, 0.9), row(0, "plain", 0.3), row(0, "rrr", 0.6, labelled=30)]
+    found = {r["way"]: r["recovered"] for r in recovered(rows)}
+    assert found == pytest.approx({"clean": 0.5 / 0.6, "plain": 0.0, "rrr": 0.5})
+    assert recovered([row(1, "plain", 0.3)]) == []
+
+
+def test_the_table_has_means_and_intervals():
+    rows = [
+        row(seed, way, value + seed / 50, labelled=30 if way == "rrr" else 0)
+        for seed in range(3)
+        for way, value in (("clean", 0.8), ("plain", 0.2), ("rrr", 0.6 + seed / 100))
+    ]
+    table = decoy_table(rows).splitlines()
+    assert len(table) == 2 + 3
+    values = [r["test"] for r in rows if r["way"] == "rrr"]
+    interval = student_interval(values)
+    cells = [cell.strip() for cell in table[-1].split("|")]
+    assert cells[1:5] == ["rrr", "30", "", "3"]
+    assert cells[5] == f"{interval.estimate:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+
+
+def test_study_refusals():
+    with unchecked(), pytest.raises(AlignmentError, match="unknown recogniser 'sketch-cn'"):
+        DecoyStudy(recogniser="sketch-cn")
+    with pytest.raises(AlignmentError, match="kept is a share of the labels, below 1; got 1"):
+        DecoyStudy(kept=1.0)
