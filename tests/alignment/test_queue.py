@@ -210,6 +210,12 @@ def test_disagreement_by_hand():
     assert disagreement([up, [2.0, 2, 2, 2]]) == 0.5  # a flat map agrees with none
     assert disagreement([up, down], by="regions", top=0.5) == 1
     assert disagreement([up, up, down], by="regions", top=0.5) == pytest.approx(2 / 3)
+    # the highest two of each: {2, 3} and {1, 3}
+    other = [1.0, 3.0, 2.0, 4.0]
+    assert disagreement([up, other], by="regions", top=0.5) == pytest.approx(1 - 1 / 3)
+    assert disagreement([up, [2.0, 1.0, 3.0, 4.0]], by="regions", top=0.25) == 0
+    assert disagreement([up, [2.0, 1.0, 3.0, 4.0]], by="regions", top=0.5) == 0
+    assert disagreement([up, [1.0, 2.0, 4.0, 3.0]], by="regions", top=0.25) == 1
 
 
 def test_disagreement_of_maps_of_two_sizes():

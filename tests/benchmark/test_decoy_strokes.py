@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -21,17 +20,17 @@ from sightline.benchmark.decoy_strokes_study import (
     SECOND,
     DecoyStudy,
     Way,
+    decoy_stroke_tables,
     decoy_strokes,
-    decoy_table,
-    recovered,
-    wrong_share,
+    share_on_decoy,
 )
+from sightline.benchmark.ledger import Experiment, Finished
 from sightline.errors import AlignmentError, SightlineError
 from sightline.models.raster import sketch_cnn
 from sightline.models.sketchxainet import StrokeTokens, sketchxainet
 from sightline.sketch.batch import SketchBatch
 from sightline.sketch.sketch import Sketch
-from toys import scribble, unchecked
+from toys import scribble
 
 CLASSES = ("ant", "bus", "cat")
 
@@ -234,8 +233,10 @@ def test_refusals():
 # --- the study ------------------------------------------------------------------------------------
 
 SMALL = replace(FIRST, epochs=1, batch=8)
-QUICK = DecoyStudy(categories=2, drawings=(6, 4, 5), first=SMALL, second=replace(SECOND, epochs=1))
-GUIDES = {"unguided": None, "caipi": None, "rrr": Way("rrr"), "seen": Way("gradia", "attention")}
+GUIDES = {"rrr": Way("rrr"), "seen": Way("gradia", "attention")}
+QUICK = DecoyStudy(
+    categories=2, drawings=(6, 2, 5), first=SMALL, second=replace(SECOND, epochs=1), ways=GUIDES
+)
 
 
 @pytest.fixture
@@ -247,44 +248,46 @@ def two_categories(data, tmp_path):
     return folder
 
 
-def numbers(rows):
-    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
-
-
 def test_a_study_is_resumed_to_the_same_rows(two_categories, tmp_path):
     out, told = tmp_path / "out", []
-    options = {"seeds": [4], "guides": GUIDES, "labelled": (4,), "study": QUICK}
+    options = {"seeds": [4], "labelled": [4], "networks": ["sketchxainet"], "study": QUICK}
     rows = decoy_strokes(two_categories, out, progress=told.append, **options)
-    ways = [(row["way"], row["labelled"]) for row in rows]
+    ways = [(row.experiment.method, row.experiment.labels) for row in rows]
     assert ways == [
-        ("clean", 0), ("plain", 0), ("unguided", 0), ("caipi", 4), ("rrr", 4), ("seen", 4),
+        ("clean", 0), ("plain", 0), ("continued", 0), ("caipi", 4), ("rrr", 4), ("seen", 4),
     ]  # fmt: skip
     assert len(told) == len(rows)
-    assert all(0 <= row["test"] <= 1 and 0 <= row["wrong_reason"] <= 1 for row in rows)
-    lines = (out / "results.jsonl").read_text().splitlines()
-    # killed while the last line was being written
-    (out / "results.jsonl").write_text("\n".join(lines[:-2]) + "\n" + lines[-2][:20])
+    assert all(0 <= value <= 1 for row in rows for value in row.measures.values())
+    file = out / "runs.jsonl"
+    lines = file.read_text().splitlines()
+    # killed while the last but one line was being written
+    file.write_text("\n".join([*lines[:-2], lines[-2][:20]]))
     told.clear()
     again = decoy_strokes(two_categories, out, progress=told.append, **options)
-    assert len(told) == 2
-    assert numbers(again) == numbers(rows)
-    kept = (out / "results.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in kept] == again
-    assert "| rrr | 4 | 1.0 | 1 |" in (out / "results.md").read_text()
+    assert len(told) == 3  # what was cut off, and two runs
+    assert [row.measures for row in again] == [row.measures for row in rows]
+    assert "| seen | sketchxainet | 4 | – | 1 |" in (out / "decoy-strokes.md").read_text()
+    assert not list(out.glob(".run-*"))
     with pytest.raises(SightlineError, match="results of another study"):
-        decoy_strokes(two_categories, out, study=replace(QUICK, kept=0.5))
+        decoy_strokes(two_categories, out, study=replace(QUICK, categories=1))
 
 
-def test_pictures_have_no_attention_to_guide(two_categories, tmp_path):
+@pytest.mark.slow
+def test_a_study_of_pictures(two_categories, tmp_path):
     rows = decoy_strokes(
-        two_categories,
-        tmp_path / "out",
-        seeds=[4],
-        guides={"rrr": Way("rrr"), "seen": Way("gradia", "attention")},
-        labelled=(4,),
-        study=replace(QUICK, recogniser="sketch-cnn"),
+        two_categories, tmp_path, seeds=[4], labelled=[4], networks=["sketch-cnn"], study=QUICK
     )
-    assert [row["way"] for row in rows] == ["clean", "plain", "rrr"]
+    methods = [row.experiment.method for row in rows]
+    assert methods == ["clean", "plain", "continued", "caipi", "rrr"]
+
+
+def test_a_plan_has_every_run_once():
+    plan = DecoyStudy().plan(range(2), (30, 300))
+    assert len(set(plan)) == len(plan) == 2 * ((3 + 5 * 2) + (3 + 3 * 2))
+    assert not [row for row in plan if "attention" in row.method and row.network == "sketch-cnn"]
+    assert [row.seed for row in plan] == sorted(row.seed for row in plan)
+    with pytest.raises(SightlineError, match="unknown network 'sketch-cn'; did you mean"):
+        DecoyStudy().plan(networks=["sketch-cn"])
 
 
 class Weighed(torch.nn.Module):
@@ -315,53 +318,42 @@ class Weighed(torch.nn.Module):
         return torch.stack([first, first - 1, first - 2], 1)
 
 
-def test_wrong_share_by_hand(planted):
+def test_share_on_decoy_by_hand(planted):
     split = planted.test
     owner, count = [len(sketch) for sketch in split.sketches], 0
     weights = torch.ones(sum(owner))
     examples = split.examples(Weighed(weights))
     even = np.mean([1 / strokes for strokes in owner])
-    assert wrong_share(Weighed(weights), split, examples) == pytest.approx(even)
-    assert wrong_share(Weighed(-weights), split, examples) == 0
+    assert share_on_decoy(Weighed(weights), split, examples) == pytest.approx(even)
+    assert share_on_decoy(Weighed(-weights), split, examples) == 0
     for strokes, decoy in zip(owner, split.decoy, strict=True):  # decoys speak for, the rest not
         weights[count : count + strokes] = -1
         weights[count + decoy] = 1
         count += strokes
-    assert wrong_share(Weighed(weights), split, examples) == pytest.approx(1)
-    assert wrong_share(Weighed(-weights), split, examples) == 0
+    assert share_on_decoy(Weighed(weights), split, examples) == pytest.approx(1)
+    assert share_on_decoy(Weighed(-weights), split, examples) == 0
 
 
-def row(seed, way, test, clean_test=0.9, labelled=0):
-    return {
-        "seed": seed, "way": way, "labelled": labelled, "strength": 0.0, "test": test,
-        "conflicting": 0.1, "clean_test": clean_test, "wrong_reason": 0.5, "seconds": 2.0,
-    }  # fmt: skip
+def finished(seed, method, shifted, clean=0.9, labels=0):
+    measures = {"shifted": shifted, "conflicting": 0.1, "clean": clean, "on decoy": 0.5}
+    return Finished(Experiment("decoy-strokes", method, "net", labels, seed=seed), measures, 2.0)
 
 
-def test_the_gap_by_hand():
-    rows = [row(0, "clean", 0.8, 0.9), row(0, "plain", 0.3), row(0, "rrr", 0.6, labelled=30)]
-    found = {r["way"]: r["recovered"] for r in recovered(rows)}
-    assert found == pytest.approx({"clean": 0.5 / 0.6, "plain": 0.0, "rrr": 0.5})
-    assert recovered([row(1, "plain", 0.3)]) == []
-
-
-def test_the_table_has_means_and_intervals():
+def test_the_table_has_means_intervals_and_the_gap():
     rows = [
-        row(seed, way, value + seed / 50, labelled=30 if way == "rrr" else 0)
+        finished(seed, *rest)
         for seed in range(3)
-        for way, value in (("clean", 0.8), ("plain", 0.2), ("rrr", 0.6 + seed / 100))
+        for rest in (
+            ("clean", 0.8, 0.9),
+            ("plain", 0.3, 0.5),
+            ("rrr", 0.6 + seed / 100, 0.8, 30),
+        )
     ]
-    table = decoy_table(rows).splitlines()
-    assert len(table) == 2 + 3
-    values = [r["test"] for r in rows if r["way"] == "rrr"]
-    interval = student_interval(values)
-    cells = [cell.strip() for cell in table[-1].split("|")]
-    assert cells[1:5] == ["rrr", "30", "", "3"]
-    assert cells[5] == f"{interval.estimate:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
-
-
-def test_study_refusals():
-    with unchecked(), pytest.raises(AlignmentError, match="unknown recogniser 'sketch-cn'"):
-        DecoyStudy(recogniser="sketch-cn")
-    with pytest.raises(AlignmentError, match="kept is a share of the labels, below 1; got 1"):
-        DecoyStudy(kept=1.0)
+    *_, last = [line for line in decoy_stroke_tables(rows).splitlines() if line.startswith("|")]
+    cells = [cell.strip() for cell in last.split("|")][1:-1]
+    assert cells[:5] == ["rrr", "net", "30", "–", "3"]
+    interval = student_interval([60, 61, 62])
+    told = f"{interval.estimate:.1f} [{interval.low:.1f}, {interval.high:.1f}]"
+    assert cells[5] == told
+    gap = student_interval([30 / 0.6, 31 / 0.6, 32 / 0.6])
+    assert cells[-1] == f"{gap.estimate:.1f} [{gap.low:.1f}, {gap.high:.1f}]"

@@ -134,16 +134,19 @@ def test_beyond_the_edge_masks_are_empty_and_pixels_held():
 
 
 def test_a_crop_stays_inside_and_comes_near_every_edge():
-    ramp = (torch.arange(100, dtype=torch.float64) + 0.5).expand(300, 2, 50, 100) / 100
-    moved, mask, _ = PhotoAugmentation.off(crop=0.5).moved(
-        ramp, torch.ones_like(ramp[:, :1]), None, seeded()
-    )
-    left, right = 100 * moved[:, 0, 25, 0], 100 * moved[:, 0, 25, -1]
+    places = torch.arange(60, dtype=torch.float64) + 0.5
+    ramps = torch.stack([places.expand(60, 60), places[:, None].expand(60, 60)]) / 60
+    pixels = ramps.expand(400, 2, 60, 60)
+    vary = PhotoAugmentation.off(crop=0.5)
+    moved, mask, _ = vary.moved(pixels, torch.ones_like(pixels[:, :1]), None, seeded())
     assert float(mask[:, :, 1:-1, 1:-1].min()) == pytest.approx(1)
-    assert float(left.min()) < 1
-    assert float(right.max()) > 99
-    widths = (right - left) / 99 * 100
-    assert 49 < float(widths.min()) < 55 < 95 < float(widths.max()) <= 100
+    for along in (moved[:, 0, 30, :], moved[:, 1, :, 30]):
+        side = (along[:, -1] - along[:, 0]) * 60 / 59
+        assert 0.49 < float(side.min()) < 0.52
+        assert 0.98 < float(side.max()) <= 1
+        deep = along[side < 0.6]  # wherever they lie, not all at one corner
+        assert float(deep[:, 0].min()) < 0.05
+        assert float(deep[:, -1].max()) > 0.95
 
 
 def test_a_box_that_leaves_keeps_its_row_without_area():

@@ -1,14 +1,20 @@
-"""Can labels of strokes repair a recogniser that learnt a decoy? One run a line, resumable."""
+"""Can labels of strokes repair a recogniser that learnt a decoy? One run a line, resumable.
+
+``python -m sightline.benchmark.decoy_strokes_study DATA OUT`` runs everything, and prints and
+writes the tables; one that was killed goes on where it was.
+"""
 
 from __future__ import annotations
 
+import argparse
+import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import torch
@@ -17,29 +23,34 @@ from torch import Tensor, nn
 from sightline.alignment.examples import GuidedExamples
 from sightline.alignment.guides import guide
 from sightline.alignment.objective import Guided
-from sightline.alignment.over_seeds import paired_over_seeds, student_interval
 from sightline.alignment.reading import predicted, read_maps
 from sightline.alignment.stroke_sources import StrokeScores
 from sightline.benchmark.confounded import labelled_items
 from sightline.benchmark.decoy_strokes import DecoySplit, DecoyStrokes, plant_decoys
-from sightline.errors import AlignmentError, SightlineError, unknown_name
+from sightline.benchmark.ledger import Experiment, Finished, Ledger
+from sightline.benchmark.outcomes import Outcomes, Row
+from sightline.errors import SightlineError, unknown_name
 from sightline.models.raster import RasterModel, sketch_cnn
 from sightline.models.sketchxainet import SketchXAINet, sketchxainet
 from sightline.sketch.collection import read_collection, split_collection
 from sightline.sketch.files import replace_file
+from sightline.sketch.sketch import Sketch
 from sightline.training.evaluate import BATCH, accuracy
 from sightline.training.examples import Labelled
-from sightline.training.loop import CHECKPOINT, train
+from sightline.training.loop import train
+from sightline.training.objective import CrossEntropy, Objective
 from sightline.training.recipe import Recipe
 
-Row = dict[str, Any]
-Progress = Callable[[str], None]
 Model = SketchXAINet | RasterModel
-Recogniser = Literal["sketchxainet", "sketch-cnn"]
+Progress = Callable[[str], None]
+Splits = Mapping[str, Sequence[Sketch]]
 
-RESULTS, TABLE = "results.jsonl", "results.md"
-RECOGNISERS = ("sketchxainet", "sketch-cnn")
-CLEAN, PLAIN, LONGER, CAIPI = "clean", "plain", "unguided", "caipi"
+STUDY = "decoy-strokes"
+SEEDS = tuple(range(5))
+LABELS = (30, 100, 300)
+CLEAN, PLAIN, CONTINUED, CAIPI = "clean", "plain", "continued", "caipi"
+LAST = "epoch"
+"""Runs end with their last epoch: whatever chose another one would have to be told of the decoy."""
 
 
 @dataclass(frozen=True)
@@ -51,21 +62,25 @@ class Way:
     strength: float = 1.0
 
 
-WAYS: Mapping[str, Way | None] = {
-    LONGER: None,
-    CAIPI: None,
-    "rrr": Way("rrr"),
-    "gradia": Way("gradia"),
-    "rrr-attention": Way("rrr", "attention"),
-    "gradia-attention": Way("gradia", "attention"),
+WAYS: Mapping[str, Way] = {
+    "rrr": Way("rrr", strength=1.0),
+    "gradia": Way("gradia", strength=1.0),
+    "rrr-attention": Way("rrr", "attention", strength=30.0),
+    "gradia-attention": Way("gradia", "attention", strength=1.0),
 }
-"""How the second phase learns; strengths were chosen on seeds from 100 on."""
+"""Strengths were chosen with seed 100, which no plan has."""
+
+NETWORKS: Mapping[str, tuple[Callable[[tuple[str, ...]], Model], float]] = {
+    "sketchxainet": (lambda labels: sketchxainet("nano", labels), 1e-3),
+    "sketch-cnn": (lambda labels: sketch_cnn(labels, width=12), 2e-3),
+}
+"""Recognisers by name, and their learning rate."""
 
 FIRST = Recipe(
-    epochs=24, batch=32, lr=1e-3, warmup=1.0, smoothing=0.0, ema=0.98, precision="32-true",
+    epochs=24, batch=32, warmup=1.0, smoothing=0.0, ema=0.98, precision="32-true",
     augmentation=None,
 )  # fmt: skip
-SECOND = replace(FIRST, epochs=10, lr=5e-4, warmup=0.0, normalisation="frozen")
+SECOND = replace(FIRST, epochs=8, warmup=0.0, normalisation="frozen")
 
 
 @dataclass(frozen=True)
@@ -75,212 +90,212 @@ class DecoyStudy:
     Drawings are not varied while training: flips would take decoys to other corners.
 
     Args:
-        recogniser: ``"sketchxainet"`` (nano), or ``"sketch-cnn"``, which sees pictures.
         categories: the first so many, by name.
         drawings: of each, for training, validation and test.
-        first: recipe of the plain and of the clean model.
-        second: recipe that goes on from the plain one, with labels.
-        kept: share of the labels that are of validation drawings and choose the best epoch.
+        first: recipe of the plain and of the clean model; the learning rate is the network's.
+        second: recipe that goes on from the plain one, with labels, at half the learning rate.
+        ways: guides by name.
     """
 
-    recogniser: Recogniser = "sketchxainet"
     categories: int = 10
-    drawings: tuple[int, int, int] = (100, 25, 75)
+    drawings: tuple[int, int, int] = (100, 10, 75)
     first: Recipe = field(default_factory=lambda: FIRST)
     second: Recipe = field(default_factory=lambda: SECOND)
-    kept: float = 0.25
+    ways: Mapping[str, Way] = field(default_factory=lambda: WAYS)
 
-    def __post_init__(self) -> None:
-        if self.recogniser not in RECOGNISERS:
-            raise AlignmentError(unknown_name("recogniser", self.recogniser, RECOGNISERS))
-        if not 0 <= self.kept < 1:
-            raise AlignmentError(f"kept is a share of the labels, below 1; got {self.kept}")
+    def plan(
+        self,
+        seeds: Sequence[int] = SEEDS,
+        labelled: Sequence[int] = LABELS,
+        networks: Sequence[str] = tuple(NETWORKS),
+    ) -> list[Experiment]:
+        """All runs, seed by seed; pictures have no attention to guide.
 
-    def model(self, labels: tuple[str, ...], seed: int) -> Model:
-        """With first weights drawn from the seed."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            if self.recogniser == "sketchxainet":
-                return sketchxainet("nano", labels)
-            return sketch_cnn(labels, width=12)
+        Raises:
+            SightlineError: an unknown network.
+        """
+        found = []
+        for network in networks:
+            if network not in NETWORKS:
+                raise SightlineError(unknown_name("network", network, NETWORKS))
+            found += [Experiment(STUDY, name, network) for name in (CLEAN, PLAIN, CONTINUED)]
+            for name in (CAIPI, *self.ways):
+                of_attention = name != CAIPI and self.ways[name].source == "attention"
+                if network == "sketchxainet" or not of_attention:
+                    found += [Experiment(STUDY, name, network, count) for count in labelled]
+        return [replace(row, seed=seed) for seed in seeds for row in found]
 
 
 def decoy_strokes(
     data: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
-    seeds: Sequence[int] = range(5),
-    guides: Mapping[str, Way | None] = WAYS,
-    labelled: Sequence[int] = (30, 100, 300),
+    seeds: Sequence[int] = SEEDS,
+    labelled: Sequence[int] = LABELS,
+    networks: Sequence[str] = tuple(NETWORKS),
     study: DecoyStudy | None = None,
     progress: Progress | None = None,
-) -> list[Row]:
+) -> list[Finished]:
     """Train on drawings with decoys, then repair with labels of strokes that say: not the decoy.
 
-    Each seed has its own choice of drawings, decoys, labels and first weights. It trains one model
-    on drawings with decoys (``plain``) and one on the same drawings without (``clean``, the
-    reference); each way then goes on from the plain one. Every model is tested on drawings whose
-    decoy tells a random class (``test``), another class (``conflicting``), and without decoys
-    (``clean_test``). A run that was finished is in ``results.jsonl`` and not run again; one that
-    was killed goes on from its last epoch.
+    Each seed has its own choice of drawings, decoys, labels and first weights. Of each network it
+    trains one on drawings with decoys (``plain``) and one on the same drawings without (``clean``,
+    the reference). Each way goes on from the plain one: without labels (``continued``), with
+    counterexamples whose decoy is dropped (``caipi``), or with a guide.
+
+    A run that was finished is not run again.
 
     Args:
         data: a collection of drawings with splits.
-        out: folder of the results.
-        seeds: of the runs that are reported.
-        guides: ways by name, of `WAYS`; those of attention are passed over for pictures.
+        out: folder of the results; ``decoy-strokes.md`` has the tables.
+        seeds: of the runs.
         labelled: how many drawings a person labels.
+        networks: ``"sketchxainet"`` (nano), ``"sketch-cnn"`` (pictures of 64 pixels).
         study: what is run.
         progress: is told a line a run.
 
     Returns:
-        One row a run, as in the file.
+        The finished runs of the plan. Measures: accuracy where the decoy tells a random class
+        (``shifted``), another class (``conflicting``), and without decoys (``clean``); and the
+        decoy's share of the positive scores of strokes for the predicted class (``on decoy``).
 
     Raises:
-        SightlineError: ``out`` holds results of another study.
+        SightlineError: an unknown network; results that are damaged or of other settings.
     """
     study, out = study or DecoyStudy(), Path(out)
-    results = _Results.of(out, study)
-    splits = split_collection(read_collection(data), data)
-    names = sorted({str(s.label) for s in splits["train"]})[: study.categories]
-    for seed in seeds:
-        planted = plant_decoys(splits, drawings=study.drawings, categories=names, seed=seed)
-        run = _Seed(study, planted, seed, out / "runs" / f"seed-{seed}")
-        for key, learn in run.plan(guides, labelled):
-            if key in results:
-                continue
-            started = time.monotonic()
-            model = learn()
-            seconds = round(time.monotonic() - started, 1)
-            row = key.as_row() | run.measured(model) | {"seconds": seconds}
-            results.add(row)
-            if progress is not None:
-                progress(_line(row))
-    rows = results.rows
-    with replace_file(out / TABLE) as stream:
-        stream.write((decoy_table(rows) + "\n").encode())
-    return rows
+    plan, ledger = study.plan(seeds, labelled, networks), Ledger(out)
+    out.mkdir(parents=True, exist_ok=True)
+    rows, notes = ledger.read()
+    _refuse_others(rows, study, out)
+    done = {row.experiment for row in rows}
+    left = [experiment for experiment in plan if experiment not in done]
+    tell = progress or _silently
+    for note in notes:
+        tell(note)
+    splits = split_collection(read_collection(data), data) if left else {}
+    lessons: dict[int, _Lessons] = {}
+    for number, experiment in enumerate(left, 1):
+        if experiment.seed not in lessons:
+            lessons = {experiment.seed: _Lessons.of(study, splits, experiment.seed, out)}
+        row = lessons[experiment.seed].run(experiment)
+        ledger.append(row)
+        tell(f"{number}/{len(left)} {_line(row)}")
+    wanted = set(plan)
+    found = [row for row in ledger.read()[0] if row.experiment in wanted]
+    with replace_file(out / f"{STUDY}.md") as stream:
+        stream.write(decoy_stroke_tables(found).encode())
+    return found
 
 
-@dataclass(frozen=True)
-class _Key:
-    """Which run a row is of."""
+def decoy_stroke_tables(rows: Sequence[Finished]) -> str:
+    """A table of each network, with the share of the gap that was recovered.
 
-    seed: int
-    way: str
-    labelled: int = 0
-    strength: float = 0.0
-
-    def as_row(self) -> Row:
-        return asdict(self)
-
-
-@dataclass
-class _Results:
-    """Rows on disk: a line each, appended when its run is done."""
-
-    path: Path
-    rows: list[Row]
-
-    @classmethod
-    def of(cls, folder: Path, study: DecoyStudy) -> _Results:
-        folder.mkdir(parents=True, exist_ok=True)
-        told, own = folder / "study.json", json.dumps(asdict(study), sort_keys=True)
-        if told.exists() and told.read_text() != own:
-            raise SightlineError(f"{folder} holds results of another study; give another folder")
-        with replace_file(told) as stream:
-            stream.write(own.encode())
-        path = folder / RESULTS
-        lines = path.read_text().split("\n") if path.exists() else [""]
-        # a line that a kill cut off has no end: its run is done again
-        rows = [json.loads(line) for line in lines[:-1]]
-        with replace_file(path) as stream:
-            stream.writelines(json.dumps(row).encode() + b"\n" for row in rows)
-        return cls(path, rows)
-
-    def __contains__(self, key: _Key) -> bool:
-        return any(key.as_row().items() <= row.items() for row in self.rows)
-
-    def add(self, row: Row) -> None:
-        self.rows.append(row)
-        with self.path.open("a") as stream:
-            stream.write(json.dumps(row) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+    The gap is between the plain model's accuracy where decoys tell random classes, and the clean
+    reference's on drawings without decoys.
+    """
+    found, tables = Outcomes.from_rows(rows, STUDY), []
+    for network in dict.fromkeys(kind[1] for kind in found.kinds):
+        kinds = [kind for kind in found.kinds if kind[1] == network]
+        plain: Row = (PLAIN, network, 0, 0.0)
+        clean: Row = (CLEAN, network, 0, 0.0)
+        gaps = {
+            kind: found.recovered(kind, plain, clean, "shifted", of_clean="clean")
+            for kind in kinds
+            if kind not in (plain, clean)
+        }
+        measures = ("shifted", "conflicting", "clean", "on decoy")
+        tables.append(found.table(measures, recovered=gaps, kinds=kinds))
+    return "\n\n".join(tables) + "\n"
 
 
 @dataclass(frozen=True, eq=False)
-class _Seed:
-    """Everything of one seed."""
+class _Lessons:
+    """The runs of one seed."""
 
     study: DecoyStudy
     planted: DecoyStrokes
     seed: int
     folder: Path
 
-    def plan(
-        self, guides: Mapping[str, Way | None], labelled: Sequence[int]
-    ) -> Iterator[tuple[_Key, Callable[[], Model]]]:
-        """The runs, each with what makes its model."""
-        for first in (CLEAN, PLAIN):
-            yield _Key(self.seed, first), partial(self.first, first)
-        for name, way in guides.items():
-            if way is not None and way.source == "attention" and not self.attends:
-                continue
-            for count in labelled if name != LONGER else (0,):
-                key = _Key(self.seed, name, count, 0.0 if way is None else way.strength)
-                yield key, partial(self.second, key, way)
+    @classmethod
+    def of(cls, study: DecoyStudy, splits: Splits, seed: int, folder: Path) -> _Lessons:
+        names = sorted({str(s.label) for s in splits["train"]})[: study.categories]
+        planted = plant_decoys(splits, drawings=study.drawings, categories=names, seed=seed)
+        return cls(study, planted, seed, folder)
 
-    @property
-    def attends(self) -> bool:
-        """Whether the recogniser attends to strokes."""
-        return self.study.recogniser == "sketchxainet"
-
-    def first(self, way: str) -> Model:
-        """The plain or the clean model; read back where it was trained before."""
-        model, planted = self.study.model(self.planted.classes, self.seed), self.planted
-        splits = (planted.training, planted.validation)
-        if way == CLEAN:
-            splits = (planted.clean_training, planted.clean_validation)
-        examples = [split.examples(model) for split in splits]
-        recipe = replace(self.study.first, seed=self.seed)
-        train(model, examples[0], examples[1], recipe, self.folder / way)
-        return model
-
-    def second(self, key: _Key, way: Way | None) -> Model:
-        """What becomes of the plain model with labels."""
-        model, planted = self.first(PLAIN), self.planted
-        folder = self.folder / f"{key.way}-{key.labelled}-{key.strength:g}"
-        recipe = replace(self.study.second, seed=self.seed)
-        splits = zip((planted.training, planted.validation), self.chosen(key.labelled), strict=True)
-        if way is None:
-            more = [_with_counterexamples(split, items, model) for split, items in splits]
-            train(model, more[0], more[1], recipe, folder)
+    def run(self, experiment: Experiment) -> Finished:
+        """Teach and measure; the result depends on nothing that ran before."""
+        first = {CLEAN, PLAIN}
+        if experiment.method not in first:
+            self.misled(experiment.network)  # its seconds are another run's
+        started = time.monotonic()
+        if experiment.method in first:
+            model = self.without_labels(experiment.network, clean=experiment.method == CLEAN)
         else:
-            objective = Guided(guide(way.guide, strength=way.strength, source=way.source))
-            told = [_with_labels(split, items, model) for split, items in splits]
-            train(model, told[0], told[1], recipe, folder, objective=objective)
-        (folder / CHECKPOINT).unlink(missing_ok=True)  # large, and not needed any more
+            model = self.repaired(experiment)
+        seconds = round(time.monotonic() - started, 1)
+        return Finished(experiment, self.measured(model), seconds, _settings(self.study))
+
+    def untrained(self, network: str) -> Model:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            return NETWORKS[network][0](self.planted.classes)
+
+    def misled(self, network: str) -> Model:
+        return self.without_labels(network, clean=False)
+
+    def without_labels(self, network: str, *, clean: bool) -> Model:
+        """A model of the task alone: read, or taught and kept."""
+        from safetensors.torch import load_file, save
+
+        told = hashlib.sha256(_plain(_settings(self.study)).encode()).hexdigest()[:8]
+        name = f"{CLEAN if clean else PLAIN}-{network}-{self.seed}-{told}.safetensors"
+        path, model = self.folder / name, self.untrained(network)
+        if path.exists():
+            model.load_state_dict(load_file(path))
+            return model
+        split = self.planted.clean_training if clean else self.planted.training
+        recipe = replace(self.study.first, lr=NETWORKS[network][1])
+        self._train(model, split.examples(model), CrossEntropy(chooses=LAST), recipe)
+        with replace_file(path) as stream:
+            stream.write(save({k: v.contiguous() for k, v in model.state_dict().items()}))
         return model
 
-    def chosen(self, count: int) -> tuple[list[int], list[int]]:
-        """Which drawings a person labels, of training and of validation."""
-        kept = min(round(count * self.study.kept), len(self.planted.validation))
-        training = labelled_items(count - kept, len(self.planted.training), self.seed)
-        return training, labelled_items(kept, len(self.planted.validation), self.seed)
+    def repaired(self, experiment: Experiment) -> Model:
+        """The misled model after its second phase."""
+        model, split = self.misled(experiment.network), self.planted.training
+        recipe = replace(self.study.second, lr=NETWORKS[experiment.network][1] / 2)
+        items = labelled_items(experiment.labels, len(split), self.seed)
+        way = self.study.ways.get(experiment.method)
+        if way is None:
+            data = _with_counterexamples(split, items, model)
+            self._train(model, data, CrossEntropy(chooses=LAST), recipe)
+            return model
+        told = GuidedExamples.from_labels(split.examples(model), split.names, split.labels(items))
+        taught = guide(way.guide, source=way.source, strength=way.strength)
+        self._train(model, told, Guided(taught, chooses=LAST), recipe)
+        return model
 
-    def measured(self, model: Model) -> Row:
+    def _train(
+        self, model: Model, data: Labelled | GuidedExamples, objective: Objective, recipe: Recipe
+    ) -> None:
+        seen: Any = self.planted.validation.examples(model)  # nothing is chosen by it
+        if isinstance(objective, Guided):
+            seen = GuidedExamples(seen, {})
+        own = replace(recipe, seed=self.seed)
+        with TemporaryDirectory(prefix=".run-", dir=self.folder) as place:
+            train(model, data, seen, own, Path(place), objective=objective)
+
+    def measured(self, model: Model) -> dict[str, float | None]:
         """Accuracy on the three tests, and where the model looks under the shift."""
         tests = {
-            name: getattr(self.planted, name).examples(model)
-            for name in ("test", "conflicting", "clean_test")
+            "shifted": self.planted.test,
+            "conflicting": self.planted.conflicting,
+            "clean": self.planted.clean_test,
         }
-        found = {name: accuracy(model, examples) for name, examples in tests.items()}
-        return found | {"wrong_reason": wrong_share(model, self.planted.test, tests["test"])}
-
-
-def _with_labels(split: DecoySplit, items: Sequence[int], model: Model) -> GuidedExamples:
-    return GuidedExamples.from_labels(split.examples(model), split.names, split.labels(items))
+        seen = {name: split.examples(model) for name, split in tests.items()}
+        found: dict[str, float | None] = {n: accuracy(model, data) for n, data in seen.items()}
+        return found | {"on decoy": share_on_decoy(model, tests["shifted"], seen["shifted"])}
 
 
 def _with_counterexamples(split: DecoySplit, items: Sequence[int], model: Model) -> Labelled:
@@ -289,7 +304,7 @@ def _with_counterexamples(split: DecoySplit, items: Sequence[int], model: Model)
     return Labelled.from_sketches(sketches, model.labels, model.prepare)
 
 
-def wrong_share(model: nn.Module, split: DecoySplit, examples: Labelled) -> float:
+def share_on_decoy(model: nn.Module, split: DecoySplit, examples: Labelled) -> float:
     """Share of the decoy in the positive scores of strokes for the predicted class, in the mean.
 
     Drawings without any positive score count 0.
@@ -308,67 +323,60 @@ def _share(positive: Tensor, decoy: Tensor) -> Tensor:
     return torch.where(total > 0, own / torch.where(total > 0, total, 1), 0)
 
 
-# --- the table ------------------------------------------------------------------------------------
+def _settings(study: DecoyStudy) -> dict[str, Any]:
+    return {
+        "categories": study.categories,
+        "drawings": list(study.drawings),
+        "first": study.first.as_dict(),
+        "second": study.second.as_dict(),
+        "ways": {name: vars(way) for name, way in study.ways.items()},
+    }
 
 
-def recovered(rows: Sequence[Row]) -> list[Row]:
-    """Rows with the share of the gap that each run closes.
-
-    The gap is that between the plain model under the shift and the clean model on clean drawings,
-    of the same seed.
-    """
-    ends = {(row["seed"], row["way"]): row for row in rows if row["way"] in (CLEAN, PLAIN)}
-    found = []
-    for row in rows:
-        both = ends.get((row["seed"], CLEAN)), ends.get((row["seed"], PLAIN))
-        if both[0] is None or both[1] is None:
-            continue
-        low, high = both[1]["test"], both[0]["clean_test"]
-        share = (row["test"] - low) / (high - low) if high > low else float("nan")
-        found.append(row | {"recovered": share})
-    return found
+def _plain(settings: Mapping[str, Any]) -> str:
+    """One text for equal settings, whether they come from a study or from a file."""
+    return json.dumps(settings, sort_keys=True)
 
 
-NUMBERS = ("test", "conflicting", "clean_test", "wrong_reason", "recovered")
-HEADS = ("random decoy", "conflicting", "no decoy", "score on the decoy", "gap recovered")
+def _refuse_others(rows: Sequence[Finished], study: DecoyStudy, out: Path) -> None:
+    own = _plain(_settings(study))
+    if any(_plain(row.settings) != own for row in rows):
+        raise SightlineError(f"{out} holds results of another study; give another folder")
 
 
-def decoy_table(rows: Sequence[Row]) -> str:
-    """A row a way and number of labels: means over seeds, Student's t intervals at 95 %."""
-    groups: dict[tuple[str, int, float], list[Row]] = {}
-    for row in recovered(rows):
-        groups.setdefault((row["way"], row["labelled"], row["strength"]), []).append(row)
-    lines = [
-        f"| way | labels | strength | seeds | {' | '.join(HEADS)} | against plain, p | seconds |",
-        "|---" * (len(HEADS) + 6) + "|",
-    ]
-    plain = {row["seed"]: row["test"] for row in rows if row["way"] == PLAIN}
-    for (way, labelled, strength), own in groups.items():
-        cells = [_cell([row[name] for row in own]) for name in NUMBERS]
-        before = [plain[row["seed"]] for row in own]
-        p = _p([row["test"] for row in own], before) if way != PLAIN else ""
-        seconds = sum(row["seconds"] for row in own) / len(own)
-        lines.append(
-            f"| {way} | {labelled or ''} | {strength or ''} | {len(own)} | {' | '.join(cells)} | "
-            f"{p} | {seconds:.0f} |"
-        )
-    return "\n".join(lines)
+def _line(row: Finished) -> str:
+    numbers = ", ".join(f"{name} {value or 0:.3f}" for name, value in row.measures.items())
+    return f"{row.experiment}: {numbers}; {row.seconds:.0f} s"
 
 
-def _cell(values: Sequence[float]) -> str:
-    if len(values) < 2:
-        return f"{values[0]:.3f}"
-    interval = student_interval(values)
-    return f"{interval.estimate:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+def _silently(_: str) -> None:
+    pass
 
 
-def _p(after: Sequence[float], before: Sequence[float]) -> str:
-    return f"{paired_over_seeds(after, before).p_value:.4f}" if len(after) > 1 else ""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run everything from the command line, and write and print its tables."""
+    from sightline.allocator import keep_freed_memory
 
-
-def _line(row: Row) -> str:
-    return (
-        f"seed {row['seed']}, {row['way']}, {row['labelled']} labels: random decoy "
-        f"{row['test']:.1%}, no decoy {row['clean_test']:.1%}, score on the decoy "
-        f"{row['wrong_reason']:.2f}, {row['seconds']:.0f} s\n"
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("data", type=Path, help="folder of labelled drawings with splits.json")
+    parser.add_argument("out", type=Path, help="folder of the results; a second start goes on")
+    parser.add_argument("--seeds", type=int, default=len(SEEDS), help="from 0; by default 5")
+    parser.add_argument("--labels", type=int, nargs="+", default=list(LABELS))
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--threads", type=int, default=1, help="of torch")
+    given = parser.parse_args(arguments)
+    keep_freed_memory()
+    torch.set_num_threads(given.threads)
+    rows = decoy_strokes(
+        given.data,
+        given.out,
+        seeds=range(given.seeds),
+        labelled=given.labels,
+        networks=given.networks,
+        progress=lambda line: print(line, flush=True),
     )
+    print(decoy_stroke_tables(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -207,13 +207,13 @@ def run_all(
     finished, notes = ledger.read()
     done = {row.experiment for row in finished}
     left = [row for row in share_of(plan, *share) if row not in done]
-    for note in notes if progress is not None else ():
-        progress(note)
+    tell = progress or _silently
+    for note in notes:
+        tell(note)
     for number, experiment in enumerate(left, 1):
         row = run_one(studies[experiment.study], experiment, out)
         ledger.append(row)
-        if progress is not None:
-            progress(f"{number}/{len(left)} {experiment}: {row.seconds:.0f} s")
+        tell(f"{number}/{len(left)} {experiment}: {row.seconds:.0f} s")
     wanted = set(plan)
     return [row for row in ledger.read()[0] if row.experiment in wanted]
 
@@ -274,6 +274,10 @@ def _share(told: str) -> tuple[int, int]:
     if not (part.isdigit() and of.isdigit()):
         raise SightlineError(f"share {told!r}; give two numbers, as in 0/2")
     return int(part), int(of)
+
+
+def _silently(_line: str) -> None:
+    """Nobody listens."""
 
 
 def _say(line: str) -> None:
