@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -21,11 +20,11 @@ from sightline.alignment.overlap import (
     precision_recall_f1,
     wrong_reason,
 )
+from sightline.alignment.reading import able_to_look
 from sightline.alignment.verdicts import Verdicts
 from sightline.alignment.wanted import Wanted
 from sightline.errors import AlignmentError
 from sightline.image.batch import PictureBatch
-from sightline.models.as_found import as_found
 from sightline.models.place import place
 from sightline.sketch.batch import SketchBatch
 
@@ -100,7 +99,7 @@ def measure_looking(
     device, dtype = place(model)
     judge, whose = _rule(reasonable)
     rows: list[Looking] = []
-    with _able_to_look(model):
+    with able_to_look(model):
         for chosen in torch.arange(len(data)).split(batch):
             looked = source.look(model, data.batch(chosen).to(device, dtype))
             logits, truth = looked.logits.detach(), data.targets(chosen)
@@ -126,16 +125,6 @@ def measure_looking(
     }
     placed = tuple(_in_cell(row, judge(row)) for row in named)
     return Measured(placed, settings, smallest_group, seed)
-
-
-@contextmanager
-def _able_to_look(model: nn.Module) -> Iterator[None]:
-    """As found, with gradients: maps are read through weights that ask for them."""
-    with as_found(model), torch.enable_grad():
-        for weight in model.parameters():
-            if weight.is_floating_point() and not weight.is_inference():
-                weight.requires_grad_(True)
-        yield
 
 
 @dataclass(frozen=True)

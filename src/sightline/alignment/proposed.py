@@ -21,7 +21,7 @@ Places: TypeAlias = Float[np.ndarray, "..."]
 
 
 @dataclass(frozen=True)
-class Measured:
+class Evidence:
     """What a proposed verdict rests on.
 
     Args:
@@ -106,7 +106,7 @@ def propose(
 
 def measure(
     given: ArrayLike, labels: Sequence[AttentionLabel], *, threshold: float = 0.3
-) -> Measured:
+) -> Evidence:
     """How much of the labels of one item a map covers, and how much of it lies where it may.
 
     Raises:
@@ -119,19 +119,19 @@ def measure(
     evidence = np.maximum(shown, 0)
     total = float(own.sum())
     if not evidence.any():
-        return Measured(0.0 if must.any() else None, None, total)
+        return Evidence(0.0 if must.any() else None, None, total)
     region = evidence >= threshold * evidence.max()
     allowed = 1 - must_not if must_not.any() else must
     covered = float((must * region).sum() / must.sum()) if must.any() else None
     reach = _share(best, allowed) if must.any() else 1.0
-    return Measured(covered, min(1.0, _share(evidence, allowed) / (reach or 1.0)), total)
+    return Evidence(covered, min(1.0, _share(evidence, allowed) / (reach or 1.0)), total)
 
 
 def _share(evidence: Places, allowed: Places) -> float:
     return float((evidence * allowed).sum() / evidence.sum())
 
 
-def _verdict(item: str, accurate: bool, found: Measured, covers: float, inside: float) -> Verdict:
+def _verdict(item: str, accurate: bool, found: Evidence, covers: float, inside: float) -> Verdict:
     assert found.covered is not None  # noqa: S101, there is a must mask: `propose` looked
     if found.inside is None:
         reason = f"the map is blank: no positive evidence anywhere, sum {found.total:.3g}"
