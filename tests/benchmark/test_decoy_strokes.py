@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from numpy.testing import assert_allclose
 from sightline.alignment.caipi import counterexamples
 from sightline.alignment.examples import GuidedExamples
 from sightline.alignment.over_seeds import student_interval
+from sightline.benchmark import decoy_strokes_study
 from sightline.benchmark.decoy_strokes import CODES, FORMS, SIDE, plant_decoy, plant_decoys
 from sightline.benchmark.decoy_strokes_study import (
     FIRST,
@@ -248,7 +250,10 @@ def two_categories(data, tmp_path):
     return folder
 
 
-def test_a_study_is_resumed_to_the_same_rows(two_categories, tmp_path):
+def test_a_study_is_resumed_to_the_same_rows(two_categories, tmp_path, monkeypatch):
+    small = {"hidden": 16, "layers": 2, "heads": 2, "mlp": 32}
+    net = partial(sketchxainet, "nano", **small)
+    monkeypatch.setitem(decoy_strokes_study.NETWORKS, "sketchxainet", (net, 1e-3))
     out, told = tmp_path / "out", []
     options = {"seeds": [4], "labelled": [4], "networks": ["sketchxainet"], "study": QUICK}
     rows = decoy_strokes(two_categories, out, progress=told.append, **options)

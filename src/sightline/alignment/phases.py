@@ -19,7 +19,7 @@ from sightline.alignment.measured import Measured
 from sightline.alignment.measures import measure_looking
 from sightline.alignment.objective import Guided
 from sightline.alignment.proposed import propose
-from sightline.alignment.reading import maps_of
+from sightline.alignment.reading import Sighted, sights
 from sightline.alignment.verdicts import Verdicts
 from sightline.errors import AlignmentError
 from sightline.image.augment import PhotoAugmentation
@@ -75,6 +75,12 @@ class Lesson:
         names = [item.name for item in items.splits[split]]
         own = [self.labels[name] for name in names if name in self.labels]
         return GuidedExamples.from_labels(data, names, own, cells=self.cells, weights=self.weights)
+
+    def proposed(self, looked: Mapping[str, Sighted]) -> Verdicts:
+        """Proposed verdicts on the items that have a label."""
+        own = AttentionLabels.from_rows(self.labels[n] for n in looked if n in self.labels)
+        maps = {name: looked[name].map.numpy() for name in own.items}
+        return propose(maps, own, {name: looked[name].right for name in own.items})
 
 
 def learn_task(
@@ -166,12 +172,7 @@ def propose_verdicts(
     """Verdicts on a split's labelled items, computed from maps and masks and marked so."""
     own = items.splits[split]
     data = examples_of(own, labels_of_model(model, items), model)
-    maps, right = maps_of(model, source, data, [item.name for item in own])
-    labels = AttentionLabels.from_rows(
-        lesson.labels[item.name] for item in own if item.name in lesson.labels
-    )
-    wanted = {name: maps[name].numpy() for name in labels.items}
-    return propose(wanted, labels, {name: right[name] for name in labels.items})
+    return lesson.proposed(sights(model, source, data, [item.name for item in own]))
 
 
 def labels_of_model(model: Any, items: Items) -> tuple[str, ...]:

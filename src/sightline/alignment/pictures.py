@@ -209,7 +209,7 @@ def _draw_examples(fig: Any, cell: str, examples: Sequence[CellExample], wide: i
     for axes in panels:
         axes.axis("off")
     for axes, example in zip(panels, examples, strict=False):
-        _draw_example(axes, example)
+        draw_map(axes, example.subject, example.heat, example.label)
         title = example.title or example.subject.name or ""
         axes.annotate(
             title,
@@ -227,17 +227,20 @@ def _draw_examples(fig: Any, cell: str, examples: Sequence[CellExample], wide: i
         fig.text(0.5, 0.45, "no example", ha="center", fontsize=9, color=QUIET)
 
 
-def _draw_example(axes: Axes, example: CellExample) -> None:
-    heat = np.asarray(example.heat)
+def draw_map(
+    axes: Axes, subject: Photo | Sketch, heat: ArrayLike, label: AttentionLabel | None = None
+) -> None:
+    """An item under its map; with a label, what must be looked at is outlined or underlaid."""
+    heat = np.asarray(heat)
     limit = float(np.abs(heat).max()) or 1.0
-    must = None if example.label is None else example.label.must
+    must = None if label is None else label.must
     must = must if must is not None and must.any() else None
-    if isinstance(example.subject, Photo):
-        draw_overlay(axes, example.subject, _at(heat, example.subject.size), limit, colour_map())
+    if isinstance(subject, Photo):
+        draw_overlay(axes, subject, _at(heat, subject.size), limit, colour_map())
         if must is not None:
-            _outline(axes, must, example.subject.size)
+            _outline(axes, must, subject.size)
         return
-    strokes = example.subject.strokes
+    strokes = subject.strokes
     if must is not None:
         for stroke, wanted in zip(strokes, must, strict=True):
             axes.plot(*stroke.T, color="#F2D24B", lw=9, alpha=0.8 * float(wanted), zorder=0)
@@ -245,7 +248,7 @@ def _draw_example(axes: Axes, example: CellExample) -> None:
         share = heat[index] / limit
         own = {"color": colour_map()(0.5 + share / 2), "lw": 1.6 + 2.4 * abs(share)}
         axes.plot(*strokes[index].T, solid_capstyle="round", solid_joinstyle="round", **own)
-    frame(axes, example.subject.points)
+    frame(axes, subject.points)
 
 
 def _at(heat: Float[np.ndarray, "h w"], size: tuple[int, int]) -> Float[np.ndarray, "height width"]:

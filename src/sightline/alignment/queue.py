@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from sightline.alignment.record_files import flag, number, read_records, write_records
@@ -166,6 +166,12 @@ def order(
     rows = list(_queued(open_ones, weights, need, seed))
     rows += [Queued(item.item, 0.0, ("labelled already",)) for item in done]
     return Queue(tuple(rows))
+
+
+def write_candidates(path: str | os.PathLike[str], candidates: Iterable[Candidate]) -> None:
+    """Write candidates as JSON lines or CSV, as the suffix says; `read_candidates` reads them."""
+    names = tuple(field.name for field in fields(Candidate))
+    write_records(Path(path), names, (asdict(candidate) for candidate in candidates))
 
 
 def read_candidates(path: str | os.PathLike[str]) -> list[Candidate]:

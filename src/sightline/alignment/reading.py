@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -18,6 +19,7 @@ from sightline.training.evaluate import BATCH
 from sightline.training.examples import Examples
 
 Logits = Float[Tensor, "items classes"]
+Place = Float[Tensor, "..."]
 Target = Int[Tensor, " items"] | Callable[[Tensor], Tensor]
 
 
@@ -57,36 +59,44 @@ def predicted(logits: Logits) -> Int[Tensor, " items"]:
     return logits.argmax(1)
 
 
-def maps_of(
+@dataclass(frozen=True, eq=False)
+class Sighted:
+    """Where a model looked on one item.
+
+    Args:
+        map: ``[height, width]`` of cells or ``[strokes]``, for the class that the model answers;
+            a sum of magnitudes over the channels of input gradients. On the CPU.
+        answer: index of that class.
+        confidence: its probability.
+        right: whether it is the item's own.
+    """
+
+    map: Place
+    answer: int
+    confidence: float
+    right: bool
+
+
+def sights(
     model: nn.Module,
     source: MapSource,
     data: Examples,
     names: Sequence[str],
     *,
     batch: int = BATCH,
-) -> tuple[dict[str, Tensor], dict[str, bool]]:
-    """The map of each item for the class that the model answers, and whether it answers right.
-
-    Args:
-        model: left as it came.
-        source: of the maps; a sum of magnitudes over the channels of input gradients.
-        data: the items.
-        names: of them.
-        batch: items a forward pass.
-
-    Returns:
-        Maps ``[height, width]`` or ``[strokes]`` and answers by name, on the CPU.
-    """
-    maps: dict[str, Tensor] = {}
-    right: dict[str, bool] = {}
+) -> dict[str, Sighted]:
+    """Where a model looks on every item, by name; it is left as it came."""
+    found: dict[str, Sighted] = {}
     for chosen in torch.arange(len(data)).split(batch):
         inputs = data.batch(chosen)
-        logits, found = read_maps(model, source, inputs, predicted)
-        found = found.abs().sum(1) if found.dim() == 4 else found
-        hits = logits.argmax(1).cpu() == data.targets(chosen)
+        logits, maps = read_maps(model, source, inputs, predicted)
+        maps = (maps.abs().sum(1) if maps.dim() == 4 else maps).cpu()
+        confidence, answer = logits.softmax(1).cpu().max(1)
+        right = answer == data.targets(chosen)
         lengths = inputs.strokes_per_sketch.tolist() if isinstance(inputs, SketchBatch) else None
         for row, item in enumerate(chosen.tolist()):
-            own = found[row].cpu()
-            maps[names[item]] = own if lengths is None else own[: lengths[row]]
-            right[names[item]] = bool(hits[row])
-    return maps, right
+            own = maps[row] if lengths is None else maps[row, : lengths[row]]
+            found[names[item]] = Sighted(
+                own, int(answer[row]), float(confidence[row]), bool(right[row])
+            )
+    return found

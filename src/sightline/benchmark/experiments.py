@@ -66,11 +66,12 @@ def decoy_study(data: Path) -> Study:
     def splits(seed: int, folder: Path | None) -> Splits:
         return decoy_digits(*read_digits(data), seed=seed)
 
+    recipe = replace(_PLAIN, epochs=12, batch=128, lr=3e-3, ema=0.9)
+    longer = replace(recipe, epochs=40, lr=2e-3)
     networks = {
-        "mlp": Network(lambda seed: DigitPerceptron(seed=seed), InputGradients()),
+        "mlp": Network(lambda seed: DigitPerceptron(seed=seed), InputGradients(), recipe=longer),
         "cnn": Network(lambda seed: DigitNetwork(seed=seed), GradCamMaps()),
     }
-    recipe = replace(_PLAIN, epochs=12, batch=128, lr=3e-3, ema=0.9)
     return Study(DECOYS, splits, networks, recipe, strengths=DECOY_STRENGTHS, copies=1)
 
 

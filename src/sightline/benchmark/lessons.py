@@ -54,12 +54,12 @@ class Network:
     Args:
         make: an untrained one from a seed.
         watched: where it looks, when it is measured.
-        layer: that guides read Grad-CAM at; None: as they find it.
+        recipe: instead of the study's; None: the study's.
     """
 
     make: Callable[[int], nn.Module]
     watched: MapSource
-    layer: str | None = None
+    recipe: Recipe | None = None
 
 
 @dataclass(frozen=True)
@@ -87,15 +87,15 @@ class Study:
     fill: Fill = "uniform"
     copies: int = 3
 
+    def first(self, network: str) -> Recipe:
+        """The recipe of a network's run, or of its phase 1."""
+        return self.networks[network].recipe or self.recipe
+
     def guide(self, experiment: Experiment) -> Guide:
         """The guide of a run, with the study's strength."""
         method = experiment.method
         strength = self.strengths.get(f"{method}/{experiment.network}", self.strengths.get(method))
-        made = guide(method, strength=strength)
-        layer = self.networks[experiment.network].layer
-        if layer is None or made.source.settings["name"] != "grad-cam":
-            return made
-        return guide(method, strength=strength, layer=layer)
+        return guide(method, strength=strength)
 
 
 def check(study: Study, experiment: Experiment) -> None:
@@ -164,7 +164,7 @@ class Lesson:
         """The model at the end."""
         if self.experiment.method in ("plain", "clean"):
             return self.without_labels(clean=self.experiment.method == "clean")
-        recipe = self.study.recipe
+        recipe = self.study.first(self.experiment.network)
         if self.study.second is None:
             model = self._untrained()
         else:
@@ -177,7 +177,8 @@ class Lesson:
         """A model of the task alone: read, or taught and kept."""
         from safetensors.torch import load_file, save
 
-        told = json.dumps(self.study.recipe.as_dict(), sort_keys=True)
+        recipe = self.study.first(self.experiment.network)
+        told = json.dumps(recipe.as_dict(), sort_keys=True)
         name = (
             f"{self.study.name}-{'clean' if clean else 'plain'}-{self.experiment.network}"
             f"-{self.experiment.seed}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
@@ -188,7 +189,7 @@ class Lesson:
             return model
         training = self.splits.clean_training if clean else self.splits.training
         objective = CrossEntropy(chooses=LAST)
-        self._train(model, _pictures(training), objective, recipe=self.study.recipe)
+        self._train(model, _pictures(training), objective, recipe=recipe)
         with replace_file(path) as stream:
             stream.write(save({k: v.contiguous() for k, v in model.state_dict().items()}))
         return model
@@ -304,7 +305,7 @@ def _wanted(split: Confounded, chosen: Int[Tensor, " chosen"]) -> Wanted:
 
 
 def _settings(study: Study, experiment: Experiment) -> dict[str, Any]:
-    told: dict[str, Any] = {"recipe": study.recipe.as_dict()}
+    told: dict[str, Any] = {"recipe": study.first(experiment.network).as_dict()}
     if study.second is not None and experiment.method not in ("plain", "clean"):
         told["second"] = study.second.as_dict()
     if experiment.method in GUIDES:

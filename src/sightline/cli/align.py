@@ -286,6 +286,78 @@ def align_measure(
         click.echo(json.dumps(found.as_dict()) if as_json else found.markdown())
 
 
+@align.command("look")
+@click.argument("model")
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of all of it.")
+@LABELS
+@CATEGORY
+@click.option(
+    "--split", type=click.Choice(["train", "valid", "test"]), default="valid", show_default=True
+)
+@click.option(
+    "--strategy",
+    type=click.Choice(["unreasonable-first", "disagreement", "uncertain", "cells", "random"]),
+    default="unreasonable-first",
+    show_default=True,
+    help="Of the queue.",
+)
+@click.option("--size", type=click.IntRange(16), default=64, hidden=True)
+@LAYER
+@MAPS
+@ON_UNKNOWN
+@ON_CONTRADICTION
+@SEED
+def align_look(
+    *,
+    model: str,
+    data: Path,
+    out: Path,
+    label_files: tuple[Path, ...],
+    category: str | None,
+    split: str,
+    strategy: str,
+    size: int,
+    layer: str | None,
+    maps: str | None,
+    skip_unknown: bool,
+    on_contradiction: Any,
+    seed: int,
+) -> None:
+    """See where a model looks, and which items deserve a person's minute first.
+
+    Writes the queue with its reasons and a picture of every item under its map; where there are
+    labels, also proposed verdicts, their matrix and examples of each cell.
+    """
+    from sightline.alignment.items import Items
+    from sightline.alignment.overview import overview
+    from sightline.allocator import keep_freed_memory
+
+    keep_freed_memory()
+    items = Items.read(data, seed=seed)
+    lesson = _lesson(
+        items,
+        data,
+        label_files,
+        category=category,
+        skip_unknown=skip_unknown,
+        on_contradiction=on_contradiction,
+    )
+    found = overview(
+        _open_model(model, items, size, seed),
+        items,
+        lesson,
+        split,
+        _source(layer, maps, items),
+        strategy=strategy,
+        seed=seed,
+    )
+    found.write(out)
+    for row in found.queue.first(10):
+        click.echo(f"{row.score:.2f}  {row.item}  {'; '.join(row.reasons)}")
+    click.echo(f"wrote {out}")
+
+
 @align.command("convert")
 @click.argument("labels", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
