@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 from collections import Counter
 from dataclasses import replace
 from functools import partial
@@ -242,11 +242,18 @@ QUICK = DecoyStudy(
 
 
 @pytest.fixture
-def two_categories(data, tmp_path):
-    folder = tmp_path / "drawings"
-    folder.mkdir()
-    for name in ("apple.ndjson.gz", "face.ndjson.gz", "splits.json", "parts.json"):
-        shutil.copy(data / "spg_quickdraw_parts" / name, folder)
+def two_categories(tmp_path):
+    """A little collection without splits of its own."""
+    luck = np.random.default_rng(1)
+    for label in ("bars", "walks"):
+        rows = []
+        for number in range(160):
+            walks = luck.integers(0, 255, (3, 2, 5))
+            told = {"word": label, "key_id": f"{label}-{number}", "drawing": walks.tolist()}
+            rows.append(json.dumps(told))
+        folder = tmp_path / "drawings"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{label}.ndjson").write_text("\n".join(rows) + "\n")
     return folder
 
 

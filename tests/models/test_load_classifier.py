@@ -226,7 +226,8 @@ def test_a_round_trip_is_exact(name, tmp_path, timm):
         pytest.importorskip("transformers")
     settings = {"small-resnet": SMALL, "timm:resnet18": {"pretrained": False}}.get(name, {})
     model = load_classifier(name, labels=LABELS, size=(32, 48), **settings)
-    model.mean, model.std, model.resampling = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), "bilinear"
+    model.mean, model.std = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
+    assert model.resampling == "antialiased"  # which is not the default of a PictureClassifier
     if name == TRANSFORMERS[0]:  # batch statistics are saved too
         model.train().look(pictures(model))
         model.eval()

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sightline.alignment.labels import AttentionLabel
+from sightline.alignment.labels import AttentionLabel, refuse_other_size
 from sightline.alignment.placing import at_size
 from sightline.alignment.wanted import GuidedBatch, Wanted, stroke_places, wanted_of
 from sightline.errors import AlignmentError, unknown_name
 from sightline.image.batch import PictureBatch
-from sightline.training.examples import Examples
+from sightline.training.examples import Examples, StrokeExamples
 
 CELL_WEIGHTS: dict[str, tuple[float, float]] = {
     "UI": (1.0, 1.0),
@@ -88,7 +90,8 @@ class GuidedExamples:
             AlignmentError: a label for an unknown item, two labels of one item, a mask of another
                 number of strokes or another aspect than its picture, an unknown cell.
         """
-        place = {name: index for index, name in enumerate(names)}
+        place = _places(names, data)
+        joined = _Joined(data)
         masks: dict[int, Masks] = {}
         attention: dict[int, float] = {}
         task: dict[int, float] = {}
@@ -100,7 +103,7 @@ class GuidedExamples:
                 raise AlignmentError(
                     f"{label.item!r} has two labels; combine them first: sl.combined(labels)"
                 )
-            masks[index] = _masks(label, data, index)
+            masks[index] = joined.masks(label, index)
             attention[index] = label.weight
         for item, cell in (cells or {}).items():
             if cell not in weights:
@@ -150,19 +153,46 @@ class GuidedExamples:
         return wanted_of(rows, places=there.shape[1])
 
 
-def _masks(label: AttentionLabel, data: Any, index: int) -> Masks:
-    """Must and must-not as the model's input has its places."""
-    given = [torch.from_numpy(label.either(name).copy()) for name in ("must", "must_not")]
-    if label.of_strokes:
-        strokes = int(data.strokes_per_sketch()[index])
-        if label.size != (strokes,):
+@dataclass(frozen=True, eq=False)
+class _Joined:
+    """Labels as masks at the places that the model's input has."""
+
+    data: Any
+
+    @cached_property
+    def strokes(self) -> list[int] | None:
+        """Of every drawing; None of pictures."""
+        if not isinstance(self.data, StrokeExamples):
+            return None
+        return self.data.strokes_per_sketch().tolist()
+
+    def masks(self, label: AttentionLabel, index: int) -> Masks:
+        """Must and must-not."""
+        if label.of_strokes != (self.strokes is not None):
+            kinds = ("photo", "drawing")
             raise AlignmentError(
-                f"the label of {label.item!r} has {label.size[0]} strokes, the drawing {strokes}; "
-                "label the drawing as the model reads it"
+                f"the label of {label.item!r} is one of a {kinds[label.of_strokes]}, "
+                f"{list(label.size)}; the item is a {kinds[not label.of_strokes]}"
             )
-        return given[0], given[1]
-    must, must_not = at_size(torch.stack(given), data.size)
-    return must, must_not
+        given = [torch.from_numpy(label.either(name).copy()) for name in ("must", "must_not")]
+        size = self.data.photo_size(index) if self.strokes is None else (self.strokes[index],)
+        refuse_other_size(label, size)
+        if self.strokes is not None:
+            return given[0], given[1]
+        must, must_not = at_size(torch.stack(given), self.data.size)
+        return must, must_not
+
+
+def _places(names: Sequence[str], data: Examples) -> dict[str, int]:
+    place = {name: index for index, name in enumerate(names)}
+    if len(names) != len(data):
+        raise AlignmentError(f"{len(data)} items have {len(names)} names; give one each")
+    if len(place) < len(names):
+        twice = next(name for name, count in Counter(names).items() if count > 1)
+        raise AlignmentError(
+            f"{twice!r} names two items, so that a label cannot tell which; give each its own name"
+        )
+    return place
 
 
 def _unknown(item: str, names: Sequence[str]) -> str:

@@ -215,7 +215,7 @@ class AttentionLabels:
             raise AlignmentError(_told_unknown(unknown, len(self), list(sizes)))
         known = self.only(sizes)
         for row in known:
-            _refuse_other_size(row, sizes[row.item])
+            refuse_other_size(row, sizes[row.item])
         if not unknown:
             return self
         first = f"left out {len(unknown)} of {len(self)} labels: their items are not there"
@@ -248,7 +248,12 @@ def _told_unknown(unknown: list[str], among: int, known: list[str]) -> str:
     )
 
 
-def _refuse_other_size(label: AttentionLabel, size: tuple[int, ...]) -> None:
+def refuse_other_size(label: AttentionLabel, size: tuple[int, ...]) -> None:
+    """Hold a label against the size of its item.
+
+    Raises:
+        AlignmentError: another aspect or number of strokes; the message has both.
+    """
     kinds = {1: "a drawing", 2: "a photo"}
     who = f"the label of {label.item!r} by {label.author or 'nobody'}"
     if len(size) != len(label.size):

@@ -11,10 +11,9 @@ from torch import Tensor, nn
 
 from sightline.alignment.examples import GuidedExamples
 from sightline.alignment.looking import Guide
-from sightline.alignment.reading import able_to_look
+from sightline.alignment.reading import BATCH, able_to_look
 from sightline.alignment.wanted import GuidedBatch
 from sightline.models.place import place
-from sightline.training.evaluate import BATCH
 from sightline.training.objective import cross_entropy
 from sightline.training.processes import Processes
 
@@ -29,16 +28,20 @@ class Guided:
     Args:
         guide: which maps, which loss, how strong.
         smoothing: of the task's labels.
+        taught: tells what people said from anything else that they could have said; a run goes on
+            only with the same.
     """
 
     guide: Guide
     smoothing: float = 0.0
+    taught: str = ""
     chooses: str = "valid_score"
 
     @property
     def settings(self) -> dict[str, Any]:
         """Plain values for the run's manifest."""
-        return {"guide": self.guide.settings, "smoothing": self.smoothing}
+        told = {"taught": self.taught} if self.taught else {}
+        return {"guide": self.guide.settings, "smoothing": self.smoothing, **told}
 
     @property
     def learnt(self) -> nn.Module | None:

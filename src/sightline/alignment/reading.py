@@ -15,8 +15,10 @@ from sightline.image.batch import PictureBatch
 from sightline.models.as_found import as_found
 from sightline.models.place import place
 from sightline.sketch.batch import SketchBatch
-from sightline.training.evaluate import BATCH
 from sightline.training.examples import Examples
+
+BATCH = 32
+"""Items a forward pass: with gradients, all that it computes stays in memory."""
 
 Logits = Float[Tensor, "items classes"]
 Place = Float[Tensor, "..."]

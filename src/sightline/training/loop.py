@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +49,8 @@ def train(
     On several processes each learns from its share of every batch, and gradients are added. Order
     and augmentation are those of one process; dropout is drawn from (seed, epoch, rank). So as
     many processes always reach the same weights; another number of them reaches those of one
-    process up to rounding, dropout, and the batch statistics of models that have any.
+    process up to rounding, dropout, and the batch statistics of models that have any. Modules are
+    in the mode in which they came when this ends, also by an error.
 
     Args:
         model: with the same weights in every process; the first one's are taken.
@@ -66,7 +69,7 @@ def train(
     objective = objective or CrossEntropy(recipe.smoothing)
     run = _Run(model, recipe, folder, objective, processes)
     run.resume()
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), modes_of(model):
         for epoch in range(len(run.history), recipe.epochs):
             started = time.monotonic()
             losses = run.epoch(training, epoch, progress)
@@ -152,19 +155,24 @@ class _Run:
             terms = self.objective.losses(self.model, batch, target)
         total = torch.stack(list(terms.values())).sum()
         if not bool(torch.isfinite(total)):
-            raise SightlineError(
-                f"the loss is {total.item()}; nothing of this epoch was kept: lower the learning "
-                "rate or the strength, or look for pictures or weights that are not finite"
-            )
+            raise SightlineError(_not_finite(f"the loss is {total.item()}"))
         # the sum over processes is the mean over the whole batch; a process without a share has
         # lent a hand with weight 0
         self.fabric.backward(total * (bool(len(own)) / len(chosen)))
         self._add_up()
-        self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=self.recipe.clip)
+        self._clip()
         self.optimizer.step()
         self.optimizer.zero_grad()
         share = bool(len(own))
         return {name: share * term.detach().double().sum().cpu() for name, term in terms.items()}
+
+    def _clip(self) -> None:
+        try:
+            self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=self.recipe.clip)
+        except RuntimeError as error:
+            if "non-finite" not in str(error):
+                raise
+            raise SightlineError(_not_finite("a gradient is not finite")) from None
 
     def _read(
         self, data: Examples, chosen: Tensor, rows: Tensor, generator: torch.Generator
@@ -178,15 +186,23 @@ class _Run:
     def _add_up(self) -> None:
         """Gradients become those of the whole batch, batch statistics the mean of all shares'."""
         count = self.processes.count
+        if count == 1:
+            return
         learnt = [*self.model.parameters(), *self.beside.parameters()]
-        for weight in learnt if count > 1 else []:
-            # a share without labels gives some weights no gradient; messages must be of one size
-            if weight.requires_grad and weight.grad is None:
+        # a share without labels gives some weights no gradient, and messages must be of one size;
+        # a weight that no share has a gradient for keeps none: the optimizer would move it
+        whose = torch.tensor([weight.grad is not None for weight in learnt], dtype=torch.int64)
+        somebodys = self.processes.sum(whose).tolist()
+        for weight, some in zip(learnt, somebodys, strict=True):
+            if some and weight.grad is None:
                 weight.grad = torch.zeros_like(weight)
         self.processes.sum_each([w.grad for w in learnt if w.grad is not None])
-        buffers = [b for b in self.model.buffers() if b.is_floating_point()]
+        # those of frozen norms are everybody's same; a mean over three would round them
+        active = (module for module in self.model.modules() if module.training)
+        moving = {id(b): b for module in active for b in module.buffers(recurse=False)}
+        buffers = [buffer for buffer in moving.values() if buffer.is_floating_point()]
         self.processes.sum_each(buffers)
-        for buffer in buffers if count > 1 else []:
+        for buffer in buffers:
             buffer.div_(count)
 
     @torch.no_grad()
@@ -211,7 +227,8 @@ class _Run:
     def record(self, row: dict[str, Any]) -> None:
         """Keep the epoch's numbers and write everything down."""
         number = self.objective.chooses
-        if all(row[number] > old[number] for old in self.history):
+        reached = [old[number] for old in self.history if not math.isnan(old[number])]
+        if not self.history or all(row[number] > before for before in reached):
             self.best = {name: value.clone() for name, value in self.mean.items()}
         self.history.append(row)
         if self.processes.first:
@@ -256,8 +273,8 @@ class _Run:
         told, own = json.loads(meta.get("objective", "{}")), json.dumps(self.objective.settings)
         if not self.recipe.is_of(json.loads(meta["recipe"])) or told != json.loads(own):
             raise SightlineError(
-                f"{self.folder} holds a run of another recipe; give another --out, or the same "
-                "settings to continue it"
+                f"{self.folder} holds a run of another recipe, guide or labels; give another "
+                "--out, or the same settings to continue it"
             )
         self.model.load_state_dict(_under("now/", tensors))
         self.beside.load_state_dict(_under("beside/", tensors))
@@ -314,6 +331,24 @@ def freeze_batch_norms(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._NormBase):
             module.eval()
+
+
+@contextmanager
+def modes_of(model: nn.Module) -> Iterator[None]:
+    """Training and evaluation modes come back, also after a failure."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _not_finite(what: str) -> str:
+    return (
+        f"{what}; nothing of this epoch was kept: lower the learning rate or the strength, or "
+        "look for pictures or weights that are not finite"
+    )
 
 
 def _under(prefix: str, tensors: State) -> State:

@@ -24,9 +24,11 @@ class Pictures:
         pixels: eight bits a channel, or in [0, 1].
         target: indices into the model's labels.
         names: of the items, where they have any.
+        photos: height and width of the photos that the pictures were made of, where these differ:
+            labels of attention are of photos.
 
     Raises:
-        SightlineError: none, or other numbers of targets or names.
+        SightlineError: none, or other numbers of targets, names or photos.
 
     Example:
         >>> two = Pictures(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), torch.tensor([0, 1]))
@@ -39,13 +41,15 @@ class Pictures:
     )
     target: Int[Tensor, " items"]
     names: tuple[str, ...] = ()
+    photos: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.pixels):
             raise SightlineError("no pictures: the split is empty")
-        for what, count in (("targets", len(self.target)), ("names", len(self.names))):
-            if count != len(self.pixels) and (count or what == "targets"):
-                raise SightlineError(f"{len(self.pixels)} pictures, but {count} {what}")
+        counts = {"targets": self.target, "names": self.names, "photos": self.photos}
+        for what, given in counts.items():
+            if len(given) != len(self.pixels) and (len(given) or what == "targets"):
+                raise SightlineError(f"{len(self.pixels)} pictures, but {len(given)} {what}")
 
     @classmethod
     def from_files(
@@ -62,9 +66,11 @@ class Pictures:
             PhotoError: a file that is no photo; the message names it.
             SightlineError: no files, or pictures of unequal size.
         """
-        seen = []
+        seen: list[Tensor] = []
+        photos: list[tuple[int, int]] = []
         for path in paths:
             photo = read_photo(path)
+            photos.append(photo.size)
             picture = model.frame(*photo.size).pixels(photo)
             seen.append((picture * 255).round().to(torch.uint8))
             if seen[-1].shape != seen[0].shape:
@@ -74,7 +80,7 @@ class Pictures:
                 )
         if not seen:
             raise SightlineError("no pictures: the split is empty")
-        return cls(torch.stack(seen), torch.tensor(list(target)), tuple(names))
+        return cls(torch.stack(seen), torch.tensor(list(target)), tuple(names), tuple(photos))
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -83,6 +89,10 @@ class Pictures:
     def size(self) -> tuple[int, int]:
         """Height and width."""
         return self.pixels.shape[2], self.pixels.shape[3]
+
+    def photo_size(self, index: int) -> tuple[int, int]:
+        """Height and width of the photo of one picture."""
+        return self.photos[index] if self.photos else self.size
 
     def batch(self, index: Int[Tensor, " chosen"]) -> PictureBatch:
         """These pictures, in this order."""
@@ -95,5 +105,7 @@ class Pictures:
 
     def only(self, index: Int[Tensor, " chosen"]) -> Pictures:
         """A smaller set, in this order."""
-        names = tuple(self.names[i] for i in index.tolist()) if self.names else ()
-        return Pictures(self.pixels[index], self.target[index], names)
+        rows = index.tolist()
+        names = tuple(self.names[i] for i in rows) if self.names else ()
+        photos = tuple(self.photos[i] for i in rows) if self.photos else ()
+        return Pictures(self.pixels[index], self.target[index], names, photos)
