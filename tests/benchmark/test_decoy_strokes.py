@@ -235,7 +235,10 @@ def test_refusals():
 # --- the study ------------------------------------------------------------------------------------
 
 SMALL = replace(FIRST, epochs=1, batch=8)
-GUIDES = {"rrr": Way("rrr"), "seen": Way("gradia", "attention")}
+GUIDES = {
+    "rrr": Way("rrr", "strokes", {"sketchxainet": 1.0, "sketch-cnn": 1.0}),
+    "seen": Way("gradia", "attention", {"sketchxainet": 1.0}),
+}
 QUICK = DecoyStudy(
     categories=2, drawings=(6, 2, 5), first=SMALL, second=replace(SECOND, epochs=1), ways=GUIDES
 )
@@ -285,12 +288,13 @@ def test_a_study_is_resumed_to_the_same_rows(two_categories, tmp_path, monkeypat
 
 
 @pytest.mark.slow
-def test_a_study_of_pictures(two_categories, tmp_path):
+def test_a_study_of_pictures_in_one_phase(two_categories, tmp_path):
+    study = replace(QUICK, second=None)
     rows = decoy_strokes(
-        two_categories, tmp_path, seeds=[4], labelled=[4], networks=["sketch-cnn"], study=QUICK
+        two_categories, tmp_path, seeds=[4], labelled=[4], networks=["sketch-cnn"], study=study
     )
     methods = [row.experiment.method for row in rows]
-    assert methods == ["clean", "plain", "continued", "caipi", "rrr"]
+    assert methods == ["clean", "plain", "caipi", "rrr"]
 
 
 def test_a_plan_has_every_run_once():
@@ -298,6 +302,8 @@ def test_a_plan_has_every_run_once():
     assert len(set(plan)) == len(plan) == 2 * ((3 + 5 * 2) + (3 + 3 * 2))
     assert not [row for row in plan if "attention" in row.method and row.network == "sketch-cnn"]
     assert [row.seed for row in plan] == sorted(row.seed for row in plan)
+    at_once = DecoyStudy(second=None).plan([0], (30,), ["sketch-cnn"])
+    assert [row.method for row in at_once] == ["clean", "plain", "caipi", "rrr", "gradia"]
     with pytest.raises(SightlineError, match="unknown network 'sketch-cn'; did you mean"):
         DecoyStudy().plan(networks=["sketch-cn"])
 

@@ -70,7 +70,7 @@ def toy_study(name="toy", *, second=True):
     def splits(seed, folder):
         return Splits(*(toy_split(100 * seed + i) for i in range(6)))
 
-    networks = {"small": Network(Toy, GradCamMaps())}
+    networks = {"small": Network(Toy, GradCamMaps(), "before")}
     return Study(name, splits, networks, PLAIN, second=PLAIN if second else None)
 
 
@@ -255,6 +255,14 @@ def test_a_plan_goes_on_where_it_was_and_runs_do_not_depend_on_their_order(tmp_p
     ]
     with pytest.raises(SightlineError, match="no study other; known: toy"):
         run_all([replace(plan[0], study="other")], studies, tmp_path)
+
+
+def test_results_of_other_settings_are_not_taken_for_these(tmp_path):
+    plan = [Experiment("toy", "rrr", "small", 8)]
+    run_all(plan, {"toy": toy_study()}, tmp_path)
+    stronger = replace(toy_study(), strengths={"rrr": 3.0})
+    with pytest.raises(SightlineError, match=r"result of other settings \(toy: rrr"):
+        run_all(plan, {"toy": stronger}, tmp_path)
 
 
 def test_measures_by_plain_lines(tmp_path):

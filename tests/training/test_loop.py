@@ -9,10 +9,18 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from figures import LABELS, drawings
+from guided import guided_drawings, guided_squares, picture_net, stroke_net
+from sightline.alignment.augmentation import GuidedAugmentation
+from sightline.alignment.examples import GuidedExamples
+from sightline.alignment.guides import guide
+from sightline.alignment.objective import Guided
 from sightline.errors import SightlineError
+from sightline.image.augment import PhotoAugmentation
 from sightline.models.sketchxainet import SketchXAINet, SketchXAINetConfig
+from sightline.sketch.augment import Augmentation
 from sightline.sketch.formats.quickdraw import write_ndjson
 from sightline.training import loop
 from sightline.training.evaluate import evaluate
@@ -145,6 +153,183 @@ def test_a_file_that_is_no_checkpoint_is_named(sets, tmp_path):
     save_file({"x": torch.zeros(1)}, tmp_path / "checkpoint.safetensors")
     with pytest.raises(SightlineError, match="is no checkpoint of a training run"):
         train(small_net(), *sets, RECIPE, tmp_path)
+
+
+# --- guided ---------------------------------------------------------------------------------------
+
+GUIDED = replace(RECIPE, epochs=3, batch=5, lr=5e-3)
+VARIED = {
+    "photos": GuidedAugmentation(PhotoAugmentation()),
+    "strokes": GuidedAugmentation(Augmentation()),
+}
+
+
+def guided_sets(kind: str) -> tuple[GuidedExamples, GuidedExamples]:
+    make = guided_squares if kind == "photos" else guided_drawings
+    return make(17, [0, 3, 4, 9, 12], 1), make(8, [1, 2], 2)
+
+
+def guided_net(kind: str, norm: str = "group"):
+    return picture_net(norm) if kind == "photos" else stroke_net()
+
+
+def stopping(monkeypatch, step: int) -> None:
+    """A run that dies in this step, counted from 1."""
+    steps, own_step = 0, loop._Run._step
+
+    def failing(self, *rest):
+        nonlocal steps
+        steps += 1
+        if steps == step:
+            raise KeyboardInterrupt
+        return own_step(self, *rest)
+
+    monkeypatch.setattr(loop._Run, "_step", failing)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "source", "norm"),
+    [
+        ("photos", "gradia", None, "group"),
+        ("photos", "res-learnt", None, "group"),
+        ("photos", "rrr", None, "batch"),
+        ("strokes", "gradia", "strokes", "none"),
+        ("strokes", "res-learnt", "attention", "none"),
+    ],
+)
+def test_a_stopped_guided_run_reaches_the_same_numbers(
+    kind, name, source, norm, tmp_path, monkeypatch
+):
+    sets = guided_sets(kind)
+    normalisation = "frozen" if norm == "batch" else "train"
+    recipe = replace(GUIDED, augmentation=VARIED[kind], normalisation=normalisation)
+
+    def go(folder):
+        net, objective = guided_net(kind, norm), Guided(guide(name, source=source))
+        history = train(net, *sets, recipe, tmp_path / folder, objective=objective)
+        return history, net.state_dict(), objective.learnt
+
+    wanted, straight, own = go("straight")
+    stopping(monkeypatch, 4 + 2)  # 4 steps an epoch: in the second one
+    with pytest.raises(KeyboardInterrupt):
+        go("stopped")
+    monkeypatch.undo()
+    kept = (tmp_path / "stopped" / "metrics.jsonl").read_text().splitlines()
+    assert len(kept) == 1
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(77)  # the caller's random state must not matter
+        history, resumed, own_again = go("stopped")
+    assert numbers(history) == numbers(wanted)
+    assert all(row["train_attention"] > 0 for row in wanted)
+    assert all(torch.equal(weight, resumed[key]) for key, weight in straight.items())
+    if name == "res-learnt":
+        assert torch.equal(own.kernel, own_again.kernel)
+        moved = (own.kernel - guide("res-learnt").loss.kernel).abs().max().item()
+        assert (moved > 1e-4) == (kind == "photos"), "strokes have no neighbours to impute from"
+
+
+def test_another_guide_or_strength_does_not_continue_a_run(tmp_path):
+    sets, recipe = guided_sets("photos"), replace(GUIDED, epochs=1, augmentation=None)
+
+    def go(objective):
+        return train(picture_net(), *sets, recipe, tmp_path, objective=objective)
+
+    row = go(Guided(guide("gradia"), taught="a"))
+    others = [
+        Guided(guide("hint"), taught="a"),
+        Guided(guide("gradia", strength=2.0), taught="a"),
+        Guided(guide("gradia", layer="module.stem"), taught="a"),
+        Guided(guide("gradia"), 0.1, taught="a"),
+        Guided(guide("gradia"), taught="b"),
+        Guided(guide("gradia")),
+    ]
+    for other in others:
+        with pytest.raises(SightlineError, match="holds a run of another recipe, guide or labels"):
+            go(other)
+    with pytest.raises(SightlineError, match="holds a run of another recipe, guide or labels"):
+        train(picture_net(), *(own.data for own in sets), recipe, tmp_path)
+    assert go(Guided(guide("gradia"), taught="a")) == row
+
+
+@pytest.mark.parametrize("normalisation", ["frozen", "train"])
+def test_frozen_statistics_stay_and_modes_come_back(normalisation, tmp_path):
+    net = picture_net("batch")
+    net.module.stages.eval()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    modes = [module.training for module in net.modules()]
+    recipe = replace(GUIDED, epochs=2, augmentation=None, normalisation=normalisation)
+    train(net, *guided_sets("photos"), recipe, tmp_path, objective=Guided(guide("gradia")))
+    after = net.state_dict()
+    stays = [torch.equal(after[n], before[n]) for n in after if "running" in n or "tracked" in n]
+    assert len(stays) == 3 * 6
+    assert all(stays) == (normalisation == "frozen")
+    assert not any(torch.equal(after[n], before[n]) for n in after if n.endswith("0.weight"))
+    assert [module.training for module in net.modules()] == modes
+
+
+def test_modes_come_back_after_a_failure(tmp_path, monkeypatch):
+    net = picture_net("batch").eval()
+    net.module.head.train()
+    modes = [module.training for module in net.modules()]
+    stopping(monkeypatch, 2)
+    with pytest.raises(KeyboardInterrupt):
+        recipe, objective = replace(GUIDED, augmentation=None), Guided(guide("gradia"))
+        train(net, *guided_sets("photos"), recipe, tmp_path, objective=objective)
+    assert [module.training for module in net.modules()] == modes
+
+
+class Exploding(nn.Module):
+    """A loss that is fine until some step, and then not: itself, or its gradient only."""
+
+    settings = {"name": "exploding"}
+
+    def __init__(self, what: str, step: int) -> None:
+        super().__init__()
+        self.what, self.left = what, step
+
+    def forward(self, maps, wanted):
+        self.left -= 1
+        far = maps.flatten(1).mean(1) * 1e-3
+        if self.left >= 0:
+            return far
+        # the square root of 0 has no slope
+        return far * float("nan") if self.what == "loss" else far + (0 * far).abs().sqrt()
+
+
+@pytest.mark.parametrize(
+    ("what", "says"), [("loss", "the loss is nan"), ("gradient", "a gradient is not finite")]
+)
+def test_what_is_not_finite_names_the_cure_and_leaves_the_epoch_before(what, says, tmp_path):
+    data = guided_squares(10, range(10), 1)  # 2 steps an epoch, and 1 of validation
+    recipe, chosen = replace(GUIDED, augmentation=None), guide("gradia")
+    loss = Exploding(what, 2 + 1 + 1)
+    objective = Guided(replace(chosen, loss=loss))
+    with pytest.raises(SightlineError, match=f"{says}; nothing of this epoch was kept: lower the"):
+        train(picture_net(), data, data, recipe, tmp_path, objective=objective)
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 1
+    kept = load_file(tmp_path / "checkpoint.safetensors")
+    assert all(bool(value.isfinite().all()) for value in kept.values())
+    whole, mended = picture_net(), picture_net()
+    mend = Guided(replace(chosen, loss=Exploding(what, 99)))
+    history = train(mended, data, data, recipe, tmp_path, objective=mend)
+    same = train(whole, data, data, recipe, tmp_path / "whole", objective=mend)
+    assert numbers(history) == numbers(same)
+
+
+def test_buckets_are_for_drawings(tmp_path):
+    with pytest.raises(SightlineError, match="buckets are for drawings"):
+        train(picture_net(), *guided_sets("photos"), replace(GUIDED, buckets=True), tmp_path)
+
+
+def test_frozen_weights_stay(tmp_path):
+    net = picture_net()
+    net.module.stem.requires_grad_(False)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    recipe = replace(GUIDED, augmentation=None, weight_decay=0.1)
+    train(net, *guided_sets("photos"), recipe, tmp_path, objective=Guided(guide("gradia")))
+    assert not any(weight.requires_grad for weight in net.module.stem.parameters())
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, before[name]) == name.startswith("module.stem"), name
 
 
 @pytest.mark.slow

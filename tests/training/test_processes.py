@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from figures import drawings
+from sightline.alignment.guides import guide
 from sightline.sketch.formats.quickdraw import write_ndjson
 from sightline.training.processes import ALONE, Processes, joined
 
@@ -79,6 +80,30 @@ def test_training_on_2_and_3_processes_is_that_of_one(tmp_path):
         for mine, alone in zip(runs[count][1], history, strict=True):
             assert mine["valid_top1"] == alone["valid_top1"]
             assert mine["train_loss"] == pytest.approx(alone["train_loss"], abs=1e-9)
+
+
+@pytest.mark.slow
+def test_guided_training_on_2_and_3_processes_is_that_of_one(tmp_path):
+    """Photos with a loss that learns itself, frozen batch norms, strokes; bits where as many."""
+    runs, told = {}, {}
+    for run, count in {"1": 1, "2": 2, "2 again": 2, "3": 3}.items():
+        out = tmp_path / f"{run}.safetensors"
+        together(count, HERE / "together.py", "look", out)
+        runs[run], told[run] = load_file(out), json.loads(out.with_suffix(".json").read_text())
+    alone = runs["1"]
+    for name, weight in alone.items():
+        assert torch.equal(runs["2"][name], runs["2 again"][name]), name
+        for other in ("2", "3"):
+            torch.testing.assert_close(runs[other][name], weight, atol=1e-9, rtol=0)
+            if "running" in name:
+                assert torch.equal(runs[other][name], weight), name
+    assert (alone["group/kernel"] - guide("res-learnt").loss.kernel.detach()).abs().max() > 1e-6
+    for other in ("2", "3"):
+        for name, history in told["1"].items():
+            for mine, row in zip(told[other][name], history, strict=True):
+                for number in row.keys() - {"seconds"}:
+                    assert mine[number] == pytest.approx(row[number], abs=1e-9), (name, number)
+                assert row["train_attention"] > 0
 
 
 def workers_of(parent: int) -> list[int]:

@@ -2,12 +2,18 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 
 from figures import LABELS, drawings
+from guided import guided_drawings, guided_squares, picture_net, stroke_net
+from sightline.alignment.augmentation import GuidedAugmentation
+from sightline.alignment.guides import guide
+from sightline.alignment.objective import Guided
+from sightline.image.augment import PhotoAugmentation
 from sightline.models.sketchxainet import SketchXAINet, SketchXAINetConfig
 from sightline.training.evaluate import evaluate
 from sightline.training.examples import Labelled
@@ -47,8 +53,47 @@ def learn(out: Path, processes: Processes) -> None:
         out.with_suffix(".json").write_text(json.dumps(history))
 
 
+LABELLED = (0, 1, 7)
+GUIDED = Recipe(
+    epochs=2,
+    batch=4,
+    lr=2e-3,
+    warmup=1,
+    weight_decay=0.1,
+    precision="64-true",
+    seed=3,
+    augmentation=None,
+)
+
+
+def look(out: Path, processes: Processes) -> None:
+    """Three labels in batches of 4: shares, and whole batches, without any; the last is of one."""
+    varied = GuidedAugmentation(PhotoAugmentation())
+    runs = {
+        "group": (picture_net(seed=processes.rank), "res-learnt", None, {"augmentation": varied}),
+        "batch": (picture_net("batch"), "gradia", None, {"normalisation": "frozen"}),
+        "strokes": (stroke_net(dropout=0.0), "gradia", "strokes", {"augmentation": None}),
+    }
+    weights, histories = {}, {}
+    for name, (net, named, source, changes) in runs.items():
+        make = guided_drawings if name == "strokes" else guided_squares
+        objective = Guided(guide(named, source=source))
+        sets = make(21, LABELLED, 1), make(9, (2, 3), 2)
+        folder = out.with_suffix(f".{name}")
+        recipe = replace(GUIDED, **changes)
+        histories[name] = train(
+            net, *sets, recipe, folder, objective=objective, processes=processes
+        )
+        weights |= {f"{name}/{key}": value for key, value in net.state_dict().items()}
+        if objective.learnt is not None:
+            weights[f"{name}/kernel"] = objective.learnt.kernel.detach()
+    if processes.first:
+        save_file({key: value.contiguous() for key, value in weights.items()}, out)
+        out.with_suffix(".json").write_text(json.dumps(histories))
+
+
 if __name__ == "__main__":
     task, out = sys.argv[1:]
     with joined() as processes:
-        {"measure": measure, "learn": learn}[task](Path(out), processes)
+        {"measure": measure, "learn": learn, "look": look}[task](Path(out), processes)
         processes.leave()

@@ -90,14 +90,18 @@ class GuidedExamples:
             AlignmentError: a label for an unknown item, two labels of one item, a mask of another
                 number of strokes or another aspect than its picture, an unknown cell.
         """
-        place = _places(names, data)
-        joined = _Joined(data)
+        if len(names) != len(data):
+            raise AlignmentError(f"{len(data)} items have {len(names)} names; give one each")
+        place = {name: index for index, name in enumerate(names)}
+        often, joined = Counter(names), _Joined(data)
         masks: dict[int, Masks] = {}
         attention: dict[int, float] = {}
         task: dict[int, float] = {}
         for label in labels:
             if label.item not in place:
                 raise AlignmentError(_unknown(label.item, names))
+            if often[label.item] > 1:
+                raise AlignmentError(_twice(label.item, often[label.item]))
             index = place[label.item]
             if index in masks:
                 raise AlignmentError(
@@ -183,16 +187,8 @@ class _Joined:
         return must, must_not
 
 
-def _places(names: Sequence[str], data: Examples) -> dict[str, int]:
-    place = {name: index for index, name in enumerate(names)}
-    if len(names) != len(data):
-        raise AlignmentError(f"{len(data)} items have {len(names)} names; give one each")
-    if len(place) < len(names):
-        twice = next(name for name, count in Counter(names).items() if count > 1)
-        raise AlignmentError(
-            f"{twice!r} names two items, so that a label cannot tell which; give each its own name"
-        )
-    return place
+def _twice(item: str, count: int) -> str:
+    return f"a label for {item!r}, which is the name of {count} items; give each its own"
 
 
 def _unknown(item: str, names: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from sightline.alignment.losses import GradiaLoss, HaicsLoss, HintLoss, ResLoss,
 from sightline.alignment.map_sources import GradCamMaps, InputGradients
 from sightline.errors import AlignmentError, unknown_name
 
-SOURCES = ("grad-cam", "input-gradients", "strokes", "attention")
+SOURCES = ("grad-cam", "input-gradients", "strokes", "attention", "occlusion")
 
 RRR_STRENGTH = 1000.0
 """On input gradients, whose squares are small. Ross et al., 2017, for Decoy-MNIST."""
@@ -53,7 +53,7 @@ def guide(
         strength: factor of the loss on attention; by default 1, and 1000 for input gradients.
         layer: that Grad-CAM reads; by default as `GradCamMaps` finds it.
         source: of the maps, where it is not the method's own: one of `SOURCES` or any `MapSource`.
-            Labels of drawings want ``"strokes"`` or ``"attention"``.
+            Labels of drawings want ``"strokes"``, ``"attention"`` or ``"occlusion"``.
 
     Raises:
         AlignmentError: an unknown name, a negative strength, or choices that do not go together.
@@ -97,6 +97,12 @@ def _source(recipe: _Recipe, layer: str | None, source: str | MapSource | None) 
         return InputGradients()
     if asked not in SOURCES:
         raise AlignmentError(unknown_name("source", asked, SOURCES))
+    from sightline.alignment.stroke_occlusion import StrokeOcclusion
     from sightline.alignment.stroke_sources import StrokeAttention, StrokeScores
 
-    return StrokeScores() if asked == "strokes" else StrokeAttention()
+    strokes: dict[str, Callable[[], MapSource]] = {
+        "strokes": StrokeScores,
+        "attention": StrokeAttention,
+        "occlusion": StrokeOcclusion,
+    }
+    return strokes[asked]()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -40,10 +41,12 @@ class Items:
     Args:
         labels: the classes, sorted.
         splits: ``train``, ``valid`` and ``test``.
+        notes: what was left out on reading.
     """
 
     labels: tuple[str, ...]
     splits: Mapping[str, tuple[Item, ...]]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def read(
@@ -66,13 +69,13 @@ class Items:
             SightlineError: neither; a class folder with no image; a bad drawing.
         """
         path = Path(path)
-        if path.is_dir() and any(child.is_dir() for child in path.iterdir()):
+        if path.is_dir() and any(p.is_dir() and not p.name.startswith(".") for p in path.iterdir()):
             found = read_class_folders(path, seed=seed)
             rows = {
                 split: tuple(Item(name, label, file) for file, label, name in own)
                 for split, own in found.splits.items()
             }
-            return cls(found.labels, rows)
+            return cls(found.labels, rows, found.notes)
         sketches = read_collection(path, on_error=on_error, skipped=skipped)
         return cls.from_sketches(split_collection(sketches, path, seed=seed), labels_of(sketches))
 
@@ -111,6 +114,10 @@ class Items:
     def names(self) -> tuple[str, ...]:
         """Of all items, in the order of the splits."""
         return tuple(item.name for own in self.splits.values() for item in own)
+
+    def find(self, name: str) -> str | None:
+        """The item that a name, or as much of a path as tells it from others, means."""
+        return _found(self.by_end, name)
 
     def with_learnt(self, names: Iterable[str]) -> Items:
         """The same, with these items of the validation split moved to the training split."""
@@ -161,18 +168,33 @@ def labels_for(
         on_contradiction: as in `combined`.
 
     Raises:
-        AlignmentError: an unknown item, a mask of another aspect or number of strokes than its
-            item, contradictory places.
+        AlignmentError: an unknown item, or a name that several items have; a mask of another
+            aspect or number of strokes than its item, contradictory places.
     """
-    named = labels.renamed(lambda name: _found(items.by_end, name) or name)
+    known = checked_labels(items, labels, on_unknown=on_unknown)
+    return {
+        name: combined(known.of(name), on_contradiction=on_contradiction) for name in known.items
+    }
+
+
+def checked_labels(
+    items: Items, labels: AttentionLabels, *, on_unknown: OnUnknown = "raise"
+) -> AttentionLabels:
+    """The labels of these items, under the items' own names, still one a person.
+
+    Raises:
+        AlignmentError: as `labels_for`, but for contradictions.
+    """
+    named = labels.renamed(lambda name: items.find(name) or name)
+    for name, count in Counter(items.names).items():
+        if count > 1 and name in named:
+            raise AlignmentError(
+                f"a label for {name!r}, which is the name of {count} items; give each its own"
+            )
     sizes = dict.fromkeys(items.names, (0, 0)) | {
         name: _size(items.by_name[name]) for name in named.items if name in items.by_name
     }
-    checked = named.check(sizes, on_unknown)
-    return {
-        name: combined(checked.of(name), on_contradiction=on_contradiction)
-        for name in checked.items
-    }
+    return named.check(sizes, on_unknown)
 
 
 def _found(names: Names, name: str) -> str | None:

@@ -27,13 +27,19 @@ class Looked:
         read: gives the maps for one class of each item. Maps are signed and raw, made of the same
             forward pass, and can be differentiated by every weight before *and after* the layer
             that they are read at.
+        read_some: the same for some rows only, where each row costs forward passes of its own.
     """
 
     logits: Float[Tensor, "items classes"]
     read: Callable[[Int[Tensor, " items"]], Maps]
+    read_some: Callable[[Int[Tensor, " batch"], Int[Tensor, " rows"]], Maps] | None = None
 
-    def maps(self, target: Int[Tensor, " items"]) -> Maps:
+    def maps(self, target: Int[Tensor, " batch"], rows: Int[Tensor, " rows"] | None = None) -> Maps:
         """Where the model looked for these classes.
+
+        Args:
+            target: a class for every item of the batch.
+            rows: of the maps that are asked for; all by default.
 
         Returns:
             ``[items, height, width]`` of the cells of a layer, ``[items, channels, height, width]``
@@ -42,7 +48,11 @@ class Looked:
         Raises:
             AlignmentError: a map without a gradient, through which no weight could learn.
         """
-        maps = self.read(target)
+        if rows is not None and self.read_some is not None:
+            maps = self.read_some(target, rows)
+        else:
+            maps = self.read(target)
+            maps = maps if rows is None else maps[rows]
         if torch.is_grad_enabled() and not maps.requires_grad:
             raise AlignmentError(
                 "the map is detached: no weight would learn from a loss on it; read maps with "

@@ -13,6 +13,7 @@ from sightline.alignment.examples import GuidedExamples
 from sightline.alignment.looking import Guide
 from sightline.alignment.reading import BATCH, able_to_look
 from sightline.alignment.wanted import GuidedBatch
+from sightline.models.ask import logits_of
 from sightline.models.place import place
 from sightline.training.objective import cross_entropy
 from sightline.training.processes import Processes
@@ -52,14 +53,15 @@ class Guided:
         self, model: nn.Module, batch: GuidedBatch, target: Int[Tensor, " items"]
     ) -> dict[str, Float[Tensor, " items"]]:
         """``task`` and ``attention`` of each item, both weighted."""
+        rows = batch.wanted.labelled
+        if not len(rows) or not self.guide.strength:  # the plain task, to the bit
+            plain = cross_entropy(logits_of(model, batch.inputs), target, self.smoothing)
+            return {"task": batch.task_weight * plain, "attention": torch.zeros_like(plain)}
         looked = self.guide.source.look(model, batch.inputs)
         task = batch.task_weight * cross_entropy(looked.logits, target, self.smoothing)
-        rows, attention = batch.wanted.labelled, torch.zeros_like(task)
-        if len(rows) and self.guide.strength > 0:
-            far = self.guide.loss(looked.maps(target)[rows], batch.wanted.select(rows))
-            weighted = self.guide.strength * batch.wanted.weight[rows] * far.to(task.dtype)
-            attention = attention.index_add(0, rows, weighted)
-        return {"task": task, "attention": attention}
+        far = self.guide.loss(looked.maps(target, rows), batch.wanted.select(rows))
+        weighted = self.guide.strength * batch.wanted.weight[rows] * far.to(task.dtype)
+        return {"task": task, "attention": torch.zeros_like(task).index_add(0, rows, weighted)}
 
     def validate(
         self, model: nn.Module, data: GuidedExamples, processes: Processes
@@ -79,7 +81,7 @@ class Guided:
                 rows = batch.wanted.labelled
                 far = torch.zeros(0)
                 if len(rows):
-                    maps = looked.maps(target)[rows].detach()
+                    maps = looked.maps(target, rows).detach()
                     with torch.no_grad():
                         far = self.guide.loss(maps, batch.wanted.select(rows))
                 logits = looked.logits.detach()

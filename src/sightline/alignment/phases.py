@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from sightline.alignment.augmentation import GuidedAugmentation
-from sightline.alignment.examples import CELL_WEIGHTS, GuidedExamples
+from sightline.alignment.examples import CELL_WEIGHTS, WITHOUT_VERDICT, GuidedExamples
 from sightline.alignment.items import Items, examples_of
 from sightline.alignment.labels import AttentionLabel, AttentionLabels
 from sightline.alignment.looking import Guide, MapSource
@@ -60,10 +61,16 @@ class Lesson:
             if cell not in self.weights:
                 known = ", ".join(self.weights)
                 raise AlignmentError(f"{item!r} is in cell {cell!r}; known: {known}")
+        for cell, pair in self.weights.items():
+            if not all(0 <= weight < float("inf") for weight in pair):
+                raise AlignmentError(f"the weights of {cell} are {pair}; expected numbers from 0")
 
     def counts(self, item: str) -> bool:
         """Whether an item has a label with a weight above 0."""
-        return item in self.labels and self.weights.get(self.cells.get(item, ""), (1, 1))[1] > 0
+        if item not in self.labels:
+            return False
+        _, attention = self.weights.get(self.cells.get(item, ""), WITHOUT_VERDICT)
+        return attention * self.labels[item].weight > 0
 
     def moved(self, items: Items) -> list[str]:
         """Labelled validation items that are learnt from; which ones, their names decide."""
@@ -75,6 +82,18 @@ class Lesson:
         names = [item.name for item in items.splits[split]]
         own = [self.labels[name] for name in names if name in self.labels]
         return GuidedExamples.from_labels(data, names, own, cells=self.cells, weights=self.weights)
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells these labels, cells and weights from others."""
+        digest = hashlib.sha256(json.dumps([self.kept, *sorted(self.weights.items())]).encode())
+        for name in sorted(self.labels):
+            label = self.labels[name]
+            told = (name, self.cells.get(name, ""), label.weight, label.size)
+            digest.update(json.dumps(told).encode())
+            for side in ("must", "must_not"):
+                digest.update(label.either(side).tobytes())
+        return digest.hexdigest()[:16]
 
     def proposed(self, looked: Mapping[str, Sighted]) -> Verdicts:
         """Proposed verdicts on the items that have a label."""
@@ -94,9 +113,7 @@ def learn_task(
 ) -> list[dict[str, Any]]:
     """Phase 1: train a model in place for the task alone; as `train` otherwise."""
     labels = labels_of_model(model, items)
-    training, validation = (
-        examples_of(items.splits[split], labels, model) for split in ("train", "valid")
-    )
+    training, validation = (_examples(items, split, labels, model) for split in ("train", "valid"))
     return train(
         model, training, validation, recipe, folder, progress=progress, processes=processes
     )
@@ -123,9 +140,16 @@ def learn_where(
         AlignmentError: no label counts in what is learnt from.
     """
     labels = labels_of_model(model, items)
-    items = items.with_learnt(lesson.moved(items))
+    moved = lesson.moved(items)
+    if moved and len(moved) == len(items.splits["valid"]):
+        raise AlignmentError(
+            f"all {len(moved)} items of the validation split have a label and would be learnt "
+            "from; keep more of them to choose the epoch by: kept above "
+            f"{lesson.kept:g}, or unlabelled items"
+        )
+    items = items.with_learnt(moved)
     training, validation = (
-        lesson.guided(items, split, examples_of(items.splits[split], labels, model))
+        lesson.guided(items, split, _examples(items, split, labels, model))
         for split in ("train", "valid")
     )
     if not len(training.labelled):
@@ -139,7 +163,7 @@ def learn_where(
         validation,
         _guided(recipe),
         folder,
-        objective=Guided(guide, recipe.smoothing),
+        objective=Guided(guide, recipe.smoothing, lesson.fingerprint),
         progress=progress,
         processes=processes,
     )
@@ -148,12 +172,9 @@ def learn_where(
 def measure_split(
     model: nn.Module, items: Items, lesson: Lesson, split: str, source: MapSource
 ) -> Measured:
-    """Accuracy and where a model looks on a split; each class is a group.
-
-    Where people gave verdicts, their cells stand in the rows.
-    """
+    """Accuracy and where a model looks on a split; each class is a group."""
     own, classes = items.splits[split], labels_of_model(model, items)
-    data = examples_of(own, classes, model)
+    data = _examples(items, split, classes, model)
     guided = lesson.guided(items, split, data)
     return measure_looking(
         model,
@@ -171,8 +192,18 @@ def propose_verdicts(
 ) -> Verdicts:
     """Verdicts on a split's labelled items, computed from maps and masks and marked so."""
     own = items.splits[split]
-    data = examples_of(own, labels_of_model(model, items), model)
+    data = _examples(items, split, labels_of_model(model, items), model)
     return lesson.proposed(sights(model, source, data, [item.name for item in own]))
+
+
+def _examples(items: Items, split: str, labels: tuple[str, ...], model: Any) -> Examples:
+    if not items.splits[split]:
+        told = ", ".join(f"{len(own)} {name}" for name, own in items.splits.items())
+        raise AlignmentError(
+            f"the {split} split has no items ({told}); put some there: a folder {split}, or a "
+            "splits.json that names them"
+        )
+    return examples_of(items.splits[split], labels, model)
 
 
 def labels_of_model(model: Any, items: Items) -> tuple[str, ...]:

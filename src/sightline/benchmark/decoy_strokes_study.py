@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -55,18 +55,25 @@ LAST = "epoch"
 
 @dataclass(frozen=True)
 class Way:
-    """A guide of strokes: a loss by name, the maps it is taken of, and its strength."""
+    """A guide of strokes.
+
+    Args:
+        guide: the loss, by name.
+        source: of the maps that it is taken of.
+        strengths: by network; networks without one are not taught this way.
+    """
 
     guide: str
-    source: Literal["strokes", "attention"] = "strokes"
-    strength: float = 1.0
+    source: Literal["strokes", "attention", "occlusion"]
+    strengths: Mapping[str, float]
 
 
 WAYS: Mapping[str, Way] = {
-    "rrr": Way("rrr", strength=1.0),
-    "gradia": Way("gradia", strength=1.0),
-    "rrr-attention": Way("rrr", "attention", strength=30.0),
-    "gradia-attention": Way("gradia", "attention", strength=1.0),
+    "rrr": Way("rrr", "strokes", {"sketchxainet": 10.0, "sketch-cnn": 10.0}),
+    "gradia": Way("gradia", "strokes", {"sketchxainet": 1.0, "sketch-cnn": 1.0}),
+    "rrr-occlusion": Way("rrr", "occlusion", {"sketchxainet": 1.0, "sketch-cnn": 1.0}),
+    "rrr-attention": Way("rrr", "attention", {"sketchxainet": 30.0}),
+    "gradia-attention": Way("gradia", "attention", {"sketchxainet": 1.0}),
 }
 """Strengths were chosen with seed 100, which no plan has."""
 
@@ -93,14 +100,15 @@ class DecoyStudy:
         categories: the first so many, by name.
         drawings: of each, for training, validation and test.
         first: recipe of the plain and of the clean model; the learning rate is the network's.
-        second: recipe that goes on from the plain one, with labels, at half the learning rate.
+        second: recipe that goes on from the plain one, with labels, at half the learning rate;
+            None: runs with labels begin with an untrained network, by the first recipe.
         ways: guides by name.
     """
 
     categories: int = 10
     drawings: tuple[int, int, int] = (100, 10, 75)
     first: Recipe = field(default_factory=lambda: FIRST)
-    second: Recipe = field(default_factory=lambda: SECOND)
+    second: Recipe | None = field(default_factory=lambda: SECOND)
     ways: Mapping[str, Way] = field(default_factory=lambda: WAYS)
 
     def plan(
@@ -118,11 +126,14 @@ class DecoyStudy:
         for network in networks:
             if network not in NETWORKS:
                 raise SightlineError(unknown_name("network", network, NETWORKS))
-            found += [Experiment(STUDY, name, network) for name in (CLEAN, PLAIN, CONTINUED)]
-            for name in (CAIPI, *self.ways):
-                of_attention = name != CAIPI and self.ways[name].source == "attention"
-                if network == "sketchxainet" or not of_attention:
-                    found += [Experiment(STUDY, name, network, count) for count in labelled]
+            bare = (CLEAN, PLAIN) if self.second is None else (CLEAN, PLAIN, CONTINUED)
+            found += [Experiment(STUDY, name, network) for name in bare]
+            taught = [name for name, way in self.ways.items() if network in way.strengths]
+            found += [
+                Experiment(STUDY, name, network, count)
+                for name in (CAIPI, *taught)
+                for count in labelled
+            ]
         return [replace(row, seed=seed) for seed in seeds for row in found]
 
 
@@ -140,8 +151,9 @@ def decoy_strokes(
 
     Each seed has its own choice of drawings, decoys, labels and first weights. Of each network it
     trains one on drawings with decoys (``plain``) and one on the same drawings without (``clean``,
-    the reference). Each way goes on from the plain one: without labels (``continued``), with
-    counterexamples whose decoy is dropped (``caipi``), or with a guide.
+    the reference). Each way goes on from the plain one, unless there is no second phase: without
+    labels (``continued``), with counterexamples whose decoy is dropped (``caipi``), or with a
+    guide.
 
     A run that was finished is not run again.
 
@@ -226,7 +238,7 @@ class _Lessons:
     def run(self, experiment: Experiment) -> Finished:
         """Teach and measure; the result depends on nothing that ran before."""
         first = {CLEAN, PLAIN}
-        if experiment.method not in first:
+        if experiment.method not in first and self.study.second is not None:
             self.misled(experiment.network)  # its seconds are another run's
         started = time.monotonic()
         if experiment.method in first:
@@ -262,9 +274,13 @@ class _Lessons:
         return model
 
     def repaired(self, experiment: Experiment) -> Model:
-        """The misled model after its second phase."""
-        model, split = self.misled(experiment.network), self.planted.training
-        recipe = replace(self.study.second, lr=NETWORKS[experiment.network][1] / 2)
+        """A model that learnt with labels."""
+        network, split = experiment.network, self.planted.training
+        lr = NETWORKS[network][1]
+        if self.study.second is None:
+            model, recipe = self.untrained(network), replace(self.study.first, lr=lr)
+        else:
+            model, recipe = self.misled(network), replace(self.study.second, lr=lr / 2)
         items = labelled_items(experiment.labels, len(split), self.seed)
         way = self.study.ways.get(experiment.method)
         if way is None:
@@ -272,7 +288,7 @@ class _Lessons:
             self._train(model, data, CrossEntropy(chooses=LAST), recipe)
             return model
         told = GuidedExamples.from_labels(split.examples(model), split.names, split.labels(items))
-        taught = guide(way.guide, source=way.source, strength=way.strength)
+        taught = guide(way.guide, source=way.source, strength=way.strengths[network])
         self._train(model, told, Guided(taught, chooses=LAST), recipe)
         return model
 
@@ -328,8 +344,8 @@ def _settings(study: DecoyStudy) -> dict[str, Any]:
         "categories": study.categories,
         "drawings": list(study.drawings),
         "first": study.first.as_dict(),
-        "second": study.second.as_dict(),
-        "ways": {name: vars(way) for name, way in study.ways.items()},
+        "second": None if study.second is None else study.second.as_dict(),
+        "ways": {name: asdict(way) for name, way in study.ways.items()},
     }
 
 

@@ -54,11 +54,13 @@ class Network:
     Args:
         make: an untrained one from a seed.
         watched: where it looks, when it is measured.
+        earlier: a layer before the one that Grad-CAM is read at, for comparing gradients.
         recipe: instead of the study's; None: the study's.
     """
 
     make: Callable[[int], nn.Module]
     watched: MapSource
+    earlier: str | None = None
     recipe: Recipe | None = None
 
 
@@ -139,7 +141,7 @@ def run(
     model = Lesson(study, experiment, splits, folder, progress).taught()
     seconds = round(time.monotonic() - started, 1)
     measures = measured(model, splits, study.networks[experiment.network].watched)
-    return Finished(experiment, measures, seconds, _settings(study, experiment))
+    return Finished(experiment, measures, seconds, settings_of(study, experiment))
 
 
 @dataclass(frozen=True, eq=False)
@@ -304,7 +306,8 @@ def _wanted(split: Confounded, chosen: Int[Tensor, " chosen"]) -> Wanted:
     return Wanted(must, must_not, torch.ones(len(chosen)))
 
 
-def _settings(study: Study, experiment: Experiment) -> dict[str, Any]:
+def settings_of(study: Study, experiment: Experiment) -> dict[str, Any]:
+    """How a run is taught, as plain values."""
     told: dict[str, Any] = {"recipe": study.first(experiment.network).as_dict()}
     if study.second is not None and experiment.method not in ("plain", "clean"):
         told["second"] = study.second.as_dict()

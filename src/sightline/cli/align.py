@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,10 @@ from sightline.cli.options import AS_JSON
 from sightline.cli.recognisers import _progress, _voice
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from sightline.alignment.items import Items
-    from sightline.alignment.labels import AttentionLabel
+    from sightline.alignment.labels import AttentionLabel, OnUnknown
     from sightline.alignment.looking import Guide, MapSource
     from sightline.alignment.phases import Lesson
     from sightline.training.recipe import Recipe
@@ -57,7 +58,7 @@ ON_CONTRADICTION = click.option(
 LAYER = click.option("--layer", help="Module whose map is read; by default the last map.")
 MAPS = click.option(
     "--maps",
-    type=click.Choice(["grad-cam", "input-gradients", "strokes", "attention"]),
+    type=click.Choice(["grad-cam", "input-gradients", "strokes", "attention", "occlusion"]),
     help="Where the model looks; by default the guide's own, for drawings scores of strokes.",
 )
 SEED = click.option("--seed", default=0, show_default=True, help="Of all luck.")
@@ -116,8 +117,11 @@ for command in (matrix, queue, agreement, study):
 @MAPS
 @ON_UNKNOWN
 @ON_CONTRADICTION
-@click.option("--size", type=click.IntRange(16), default=64, show_default=True,
-              help="Side of small-resnet's pictures.")  # fmt: skip
+@click.option(
+    "--size",
+    type=click.IntRange(16),
+    help="Side of the pictures. Default: the model's own; 64 for small-resnet.",
+)
 @click.option("--epochs", type=click.IntRange(1), help="Default: 20 in phase 1, 10 in phase 2.")
 @click.option("--batch", type=click.IntRange(1), default=32, show_default=True)
 @click.option("--lr", type=click.FloatRange(0, min_open=True), help="Default: 1e-3, then 1e-4.")
@@ -142,7 +146,7 @@ def align_train(
     maps: str | None,
     skip_unknown: bool,
     on_contradiction: Any,
-    size: int,
+    size: int | None,
     epochs: int | None,
     batch: int,
     lr: float | None,
@@ -167,6 +171,8 @@ def align_train(
     phase = phase or ("2" if label_files else "1")
     if phase == "2" and not label_files:
         raise click.UsageError("phase 2 learns from labels: give --labels")
+    if phase == "2" and model is None:
+        raise click.UsageError("phase 2 goes on from a model: give --model, phase 1's OUT/model")
     with joined() as processes:
         say = _voice(processes)
         items = Items.read(data, seed=seed)
@@ -186,6 +192,8 @@ def align_train(
         }
         counts = ", ".join(f"{len(own)} {split}" for split, own in items.splits.items())
         say(f"{counts} items of {len(items.labels)} classes")
+        for note in items.notes:
+            say(note, err=True)
         asked: dict[str, Any] = {
             "category": category,
             "skip_unknown": skip_unknown,
@@ -200,7 +208,7 @@ def align_train(
                 data,
                 label_files,
                 **asked,
-                cells=_cells(verdicts, items),
+                cells=_cells(verdicts, items, skip_unknown),
                 weights=_weights(cell_weights),
                 kept=kept,
             )
@@ -230,7 +238,7 @@ def align_train(
     type=click.Path(path_type=Path),
     help="Write proposed verdicts (.csv, .jsonl), made from the masks; a person decides.",
 )
-@click.option("--size", type=click.IntRange(16), default=64, hidden=True)
+@click.option("--size", type=click.IntRange(16), hidden=True)
 @LAYER
 @MAPS
 @ON_UNKNOWN
@@ -246,7 +254,7 @@ def align_measure(
     split: str,
     against: str | None,
     propose: Path | None,
-    size: int,
+    size: int | None,
     layer: str | None,
     maps: str | None,
     skip_unknown: bool,
@@ -273,6 +281,8 @@ def align_measure(
         "on_contradiction": on_contradiction,
     }
     lesson = _lesson(items, data, label_files, **asked)
+    if propose is not None and not any(item.name in lesson.labels for item in items.splits[split]):
+        raise click.UsageError(f"verdicts are proposed from labels, and {split} has none: --labels")
     network, source = _open_model(model, items, size, seed), _source(layer, maps, items)
     found = measure_split(network, items, lesson, split, source)
     if propose is not None:
@@ -302,7 +312,7 @@ def align_measure(
     show_default=True,
     help="Of the queue.",
 )
-@click.option("--size", type=click.IntRange(16), default=64, hidden=True)
+@click.option("--size", type=click.IntRange(16), hidden=True)
 @LAYER
 @MAPS
 @ON_UNKNOWN
@@ -317,7 +327,7 @@ def align_look(
     category: str | None,
     split: str,
     strategy: str,
-    size: int,
+    size: int | None,
     layer: str | None,
     maps: str | None,
     skip_unknown: bool,
@@ -388,7 +398,7 @@ def align_convert(
         click.echo(note, err=True)
 
 
-def _open_model(name: str, items: Items, size: int, seed: int) -> Any:
+def _open_model(name: str, items: Items, size: int | None, seed: int) -> Any:
     import torch
 
     import sightline as sl
@@ -396,7 +406,10 @@ def _open_model(name: str, items: Items, size: int, seed: int) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if not items.are_drawings:
-            return sl.load_classifier(name, labels=items.labels, size=(size, size))
+            # a saved model knows its classes; others in their place would only rename them
+            labels = None if Path(name).is_dir() else items.labels
+            sides = None if size is None else (size, size)
+            return sl.load_classifier(name, labels=labels, size=sides, seed=seed)
         if name == "cnn":
             return sl.sketch_cnn(items.labels)
         return sl.sketchxainet(name, items.labels) if name in SKETCH_SIZES else sl.load(name)
@@ -432,37 +445,59 @@ def _lesson(
     **settings: Any,
 ) -> Lesson:
     from sightline.alignment.formats.read import read_labels
-    from sightline.alignment.items import labels_for
+    from sightline.alignment.items import checked_labels, labels_for
     from sightline.alignment.labels import AttentionLabels
     from sightline.alignment.phases import Lesson
 
     photos = None if items.are_drawings else data
+    unknown: OnUnknown = "skip" if skip_unknown else "raise"
     rows: list[AttentionLabel] = []
     for file in files:
-        found = read_labels(file, items=items.names, photos=photos, category=category)
+        with _naming(file):
+            given = read_labels(
+                file, items=items.names, photos=photos, category=category, on_unknown=unknown
+            )
+            found = checked_labels(items, given, on_unknown=unknown)
         for note in found.notes:
             click.echo(f"{file}: {note}", err=True)
         rows += found.rows
-    own = labels_for(
-        items,
-        AttentionLabels(tuple(rows)),
-        on_unknown="skip" if skip_unknown else "raise",
-        on_contradiction=on_contradiction,
-    )
+    with _naming(*files):
+        own = labels_for(items, AttentionLabels(tuple(rows)), on_contradiction=on_contradiction)
     return Lesson(own, **settings)
 
 
-def _cells(verdicts: Path | None, items: Items) -> dict[str, str]:
+@contextmanager
+def _naming(*files: Path) -> Iterator[None]:
+    """What is wrong with labels, with the files that have it."""
+    from sightline.errors import AlignmentError
+
+    try:
+        yield
+    except AlignmentError as error:
+        named = all(str(file) in str(error) for file in files)
+        told = ", ".join(str(file) for file in files)
+        raise AlignmentError(str(error) if named else f"{told}: {error}") from error
+
+
+def _cells(verdicts: Path | None, items: Items, skip_unknown: bool) -> dict[str, str]:
+    from sightline.alignment.labels import nearest_names
     from sightline.alignment.verdicts import read_verdicts
+    from sightline.errors import AlignmentError
 
     if verdicts is None:
         return {}
-    short = {name.rsplit("/", 1)[-1]: name for name in items.names}
-    return {
-        verdict.item if verdict.item in items.names else short.get(verdict.item, verdict.item):
-        verdict.cell
-        for verdict in read_verdicts(verdicts)
-    }  # fmt: skip
+    with _naming(verdicts):
+        told = read_verdicts(verdicts, only="people").cells
+        if not told:
+            raise AlignmentError("no verdict of a person; proposed ones are for a person to judge")
+        names = {given: items.find(given) for given in told}
+        lost = [given for given, name in names.items() if name is None]
+        if lost and not skip_unknown:
+            raise AlignmentError(
+                f"{len(lost)} of {len(told)} verdicts are on items that are not there; first: "
+                f"{nearest_names(lost[0], items.names)}; mend the names, or --skip-unknown"
+            )
+    return {name: told[given] for given, name in names.items() if name is not None}
 
 
 def _weights(given: tuple[str, ...]) -> Mapping[str, tuple[float, float]]:
@@ -491,7 +526,9 @@ def _guide(
 
 
 def _source(layer: str | None, maps: str | None, items: Items) -> MapSource:
-    return _guide("gradia", None, layer, maps, items).source
+    # any guide of such maps: the source is what is wanted of it
+    name = "rrr" if maps == "input-gradients" else "gradia"
+    return _guide(name, None, layer, maps, items).source
 
 
 def _test_once(model: Any, items: Items, lesson: Lesson, source: MapSource, out: Path) -> str:

@@ -284,9 +284,10 @@ class _Run:
             for prefix in ("mean/", "best/")
         )
         slots: dict[int, State] = {}
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
         for name, value in _under("adam/", tensors).items():
             index, kind = name.split("/")
-            slots.setdefault(int(index), {})[kind] = value
+            slots.setdefault(int(index), {})[kind] = _laid_out_as(weights[int(index)], value)
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": slots})
 
 
@@ -349,6 +350,13 @@ def _not_finite(what: str) -> str:
         f"{what}; nothing of this epoch was kept: lower the learning rate or the strength, or "
         "look for pictures or weights that are not finite"
     )
+
+
+def _laid_out_as(weight: Tensor, value: Tensor) -> Tensor:
+    """In the weight's memory order: fused optimizers pair numbers by their place in memory."""
+    if value.shape != weight.shape:
+        return value
+    return torch.empty_like(weight, dtype=value.dtype, requires_grad=False).copy_(value)
 
 
 def _under(prefix: str, tensors: State) -> State:

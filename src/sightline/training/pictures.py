@@ -46,10 +46,10 @@ class Pictures:
     def __post_init__(self) -> None:
         if not len(self.pixels):
             raise SightlineError("no pictures: the split is empty")
-        counts = {"targets": self.target, "names": self.names, "photos": self.photos}
-        for what, given in counts.items():
-            if len(given) != len(self.pixels) and (len(given) or what == "targets"):
-                raise SightlineError(f"{len(self.pixels)} pictures, but {len(given)} {what}")
+        told = {"targets": len(self.target), "names": len(self.names), "photos": len(self.photos)}
+        for what, count in told.items():
+            if count != len(self.pixels) and (count or what == "targets"):
+                raise SightlineError(f"{len(self.pixels)} pictures, but {count} {what}")
 
     @classmethod
     def from_files(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 from sightline.alignment.formats.coco import write_coco_labels
 from sightline.alignment.formats.folder import write_labels
@@ -45,5 +46,16 @@ def write_labels_as(
         sizes = {label.item: (label.size[0], label.size[-1]) for label in labels}
         return write_coco_labels(path, labels, sizes, threshold=HALF)
     write_gradia_attention(path, labels, on_must_not="leave_out")
-    left = sum(label.must_not is not None and bool(label.must_not.any()) for label in labels)
-    return (f"{left} must-not masks were left out: GRADIA's layout has none",) if left else ()
+    return tuple(_lost_in_gradia(labels))
+
+
+def _lost_in_gradia(labels: AttentionLabels) -> Iterator[str]:
+    left = sum(bool(label.either("must_not").any()) for label in labels)
+    if left:
+        yield f"{left} must-not masks were left out: GRADIA's layout has none"
+    empty = sum(not label.either("must").any() for label in labels)
+    if empty:
+        yield f"{empty} labels were left out: they say nowhere to look"
+    told = sum(bool(label.author or label.time or label.weight != 1) for label in labels)
+    if told:
+        yield f"author, time and weight of {told} labels were left out: GRADIA's layout has none"
