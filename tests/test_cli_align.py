@@ -148,7 +148,7 @@ def test_input_gradients_are_measured_as_well(home, tmp_path):
     call = second(home, tmp_path, "--labels", home / "marks")
     run(*call, "--guide", "rrr", "--maps", "input-gradients")
     told = json.loads((tmp_path / MEASURES).read_text())
-    assert told["settings"]["maps"]["name"] == "input_gradients"
+    assert told["settings"]["maps"]["name"] == "input-gradients"
 
 
 def test_phase_2_needs_labels_and_a_model(home, tmp_path):
@@ -346,7 +346,9 @@ def test_drawings_with_labels_of_strokes(tmp_path):
     write_labels(tmp_path / "marks", rows)
     data, first, out = tmp_path / "figures.ndjson", tmp_path / "first", tmp_path / "second"
     quick = ("--epochs", 1, "--batch", 16)
-    assert "items of 3 classes" in run("train", data, "--out", first, "--model", "nano", *quick).output
+    assert (
+        "items of 3 classes" in run("train", data, "--out", first, "--model", "nano", *quick).output
+    )
     call = ("train", data, "--out", out, "--model", first / "model", *quick)
     spoken = run(*call, "--labels", tmp_path / "marks").output
     assert "60 labelled items" in spoken
@@ -395,7 +397,7 @@ def test_measure_before_and_after_and_propose(home, tmp_path):
 def test_measure_with_input_gradients(home):
     call = ("measure", home / "first" / "model", home / "photos", "--labels", home / "marks")
     told = json.loads(run(*call, "--maps", "input-gradients", "--json").output)
-    assert told["settings"]["maps"]["name"] == "input_gradients"
+    assert told["settings"]["maps"]["name"] == "input-gradients"
 
 
 def test_measure_without_a_model(home, tmp_path):

@@ -184,7 +184,7 @@ def test_indices_cells_and_weights():
     with pytest.raises(AlignmentError, match="a label for item -1 of 5"):
         GuidedExamples(data, {}, task_weight={-1: 1.0})
     for bad in (-0.1, float("nan"), float("inf")):
-        with pytest.raises(AlignmentError, match="a weight of .*; expected a number from 0"):
+        with pytest.raises(AlignmentError, match=r"a weight of .*; expected a number from 0"):
             GuidedExamples(data, {0: blank}, attention_weight={0: bad})
     with pytest.raises(AlignmentError, match="unknown cell 'AU'"):
         joined([marked("0.png")], cells={"0.png": "AU"})

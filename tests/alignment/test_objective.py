@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ class Even(nn.Module):
 
 @dataclass(frozen=True)
 class Red:
-    settings = {"name": "red"}
+    settings: ClassVar = {"name": "red"}
 
     def look(self, model, inputs):
         return Looked(model(inputs.pixels), lambda _: inputs.pixels[:, 0] * model.scale)
@@ -49,7 +50,7 @@ class Red:
 class Brightness:
     """The mean of the map, so that a picture's red is its loss."""
 
-    settings = {"name": "brightness"}
+    settings: ClassVar = {"name": "brightness"}
 
     def __call__(self, maps, wanted):
         assert (wanted.weight > 0).all()
@@ -149,7 +150,7 @@ def test_without_attention_the_gradient_is_the_plain_tasks_bit_for_bit(name, sou
     labelled = [] if how == "no label" else [0, 1, 3]
     data = make(5, labelled)
     if how == "cell RA":
-        data = GuidedExamples(data.data, data.masks, {i: 0.0 for i in labelled})
+        data = GuidedExamples(data.data, data.masks, dict.fromkeys(labelled, 0.0))
     objective = Guided(guide(name, strength=0.0 if how == "strength 0" else None, source=source))
     batch, target = data.batch(torch.arange(5)), data.targets(torch.arange(5))
     terms = objective.losses(net, batch, target)
@@ -259,7 +260,7 @@ def test_validation_leaves_the_model_as_it_came(fails):
 
         @dataclass(frozen=True)
         class Broken:
-            settings = {"name": "broken"}
+            settings: ClassVar = {"name": "broken"}
 
             def __call__(self, maps, wanted):
                 raise ArithmeticError("broken")

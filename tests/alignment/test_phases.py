@@ -172,9 +172,7 @@ def test_no_label_that_counts(first, items, lesson, tmp_path):
     reasonable = replace(lesson, cells=dict.fromkeys(items.names, "RA"))
     for told in (only_test, reasonable, Lesson({})):
         with pytest.raises(AlignmentError, match=f"none of the {len(told.labels)} labels counts"):
-            learn_where(
-                again(first), items, told, guide("gradia"), folder=tmp_path, recipe=FAST_2
-            )
+            learn_where(again(first), items, told, guide("gradia"), folder=tmp_path, recipe=FAST_2)
     assert not list(tmp_path.iterdir())
 
 

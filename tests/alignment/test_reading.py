@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 import torch
@@ -23,7 +24,8 @@ def test_maps_are_those_of_a_loss_detached():
     looked = GradCamMaps().look(net, batch)
     assert torch.equal(logits, looked.logits.detach())
     assert torch.equal(maps, looked.maps(target).detach())
-    assert not (maps.requires_grad or logits.requires_grad)
+    assert not maps.requires_grad
+    assert not logits.requires_grad
     of_answers = read_maps(net, GradCamMaps(), batch, predicted)[1]
     assert torch.equal(of_answers, looked.maps(logits.argmax(1)).detach())
 
@@ -45,7 +47,7 @@ def test_maps_are_read_whatever_the_callers_gradient_mode(outer):
 
 @dataclass(frozen=True)
 class Broken:
-    settings = {"name": "broken"}
+    settings: ClassVar = {"name": "broken"}
 
     def look(self, model, inputs):
         def read(target):

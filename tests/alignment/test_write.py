@@ -86,7 +86,7 @@ def test_labels_of_drawings(layout, tmp_path):
         assert write_labels_as(layout, tmp_path / "out", given) == ()
         same(read_labels(tmp_path / "out"), given)
         return
-    with pytest.raises(AlignmentError, match="strokes|drawing"):
+    with pytest.raises(AlignmentError, match=r"strokes|drawing"):
         write_labels_as(layout, tmp_path / "out", given)
     assert not (tmp_path / "out").exists()
 

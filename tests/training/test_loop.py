@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -281,7 +282,7 @@ def test_modes_come_back_after_a_failure(tmp_path, monkeypatch):
 class Exploding(nn.Module):
     """A loss that is fine until some step, and then not: itself, or its gradient only."""
 
-    settings = {"name": "exploding"}
+    settings: ClassVar = {"name": "exploding"}
 
     def __init__(self, what: str, step: int) -> None:
         super().__init__()

@@ -1,15 +1,12 @@
 """Experiments on attention: Decoy-MNIST, biased scenes, and what an exact gradient changes.
 
-``python -m sightline.benchmark.experiments decoy-mnist DATA OUT`` runs a plan and prints its
-tables. A plan that was killed goes on where it was. ``--share 0/2`` and ``--share 1/2`` divide it
-between two processes, in any order; each run is the same whichever process makes it.
+A plan that was killed goes on where it was. Processes may share a plan, in any order; each run is
+the same whichever process makes it.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -39,7 +36,7 @@ from sightline.benchmark.lessons import (
     settings_of,
 )
 from sightline.benchmark.result_tables import decoy_tables, exact_tables, scene_tables
-from sightline.errors import SightlineError
+from sightline.errors import SightlineError, unknown_name
 from sightline.models.small_resnet import SmallResNet
 from sightline.training.recipe import Recipe
 
@@ -144,14 +141,15 @@ def decoy_plan(seeds: Sequence[int] = SEEDS) -> list[Experiment]:
 
 
 def scenes_plan(seeds: Sequence[int] = SEEDS) -> list[Experiment]:
-    """The main methods with 10 to 300 labels, the others with 100, right labels and wrong ones."""
+    """The main methods with 10 to 300 labels, right and wrong ones; the others with 100."""
     others = [name for name in (*GUIDES, "caipi") if name not in MAIN]
-    pairs = [(name, count) for name in MAIN for count in LABELS] + [(name, FEW) for name in others]
     rows = [Experiment(SCENES, name, "resnet") for name in ("plain", "clean", "continued")]
+    rows += [Experiment(SCENES, name, "resnet", FEW) for name in others]
     rows += [
         Experiment(SCENES, name, "resnet", count, noise)
         for noise in (0.0, NOISE)
-        for name, count in pairs
+        for name in MAIN
+        for count in LABELS
     ]
     return _over(seeds, rows)
 
@@ -290,48 +288,45 @@ def cosines(study: Study, experiment: Experiment, out: Path) -> Finished:
     return Finished(experiment, measures, seconds, settings_of(study, experiment))
 
 
-# --- the command ----------------------------------------------------------------------------------
+def run_plan(
+    name: str,
+    out: Path,
+    *,
+    data: Path | None = None,
+    seeds: Sequence[int] = SEEDS,
+    share: tuple[int, int] = (0, 1),
+    progress: Progress | None = None,
+) -> str:
+    """Run a plan, or a share of it, and write its tables to the folder.
 
+    Args:
+        name: one of `PLANS`.
+        out: folder of the results; a second start goes on, and plans may share it.
+        data: folder of MNIST's test set, for plans that read it.
+        seeds: of the runs.
+        share: which part of the plan is this process's, and of how many.
+        progress: is told of each run.
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a plan from the command line, and write and print its tables."""
-    from sightline.allocator import keep_freed_memory
+    Returns:
+        The tables of all finished runs, in markdown.
+
+    Raises:
+        SightlineError: an unknown plan, no data where it is needed, as `run_all`.
+    """
     from sightline.sketch.files import replace_file
 
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("plan", choices=PLANS)
-    parser.add_argument("data", type=Path, help="folder with mnist_t10k/; any, for biased-scenes")
-    parser.add_argument("out", type=Path, help="folder of the results; a second start goes on")
-    parser.add_argument("--share", default="0/1", help="0/2 and 1/2 are two halves of the plan")
-    parser.add_argument("--seeds", type=int, default=len(SEEDS), help="from 0; by default 5")
-    parser.add_argument("--threads", type=int, default=1, help="of torch")
-    given = parser.parse_args(arguments)
-    keep_freed_memory()
-    torch.set_num_threads(given.threads)
-    studies = {DECOYS: decoy_study(given.data / "mnist_t10k"), SCENES: scenes_study()}
-    plan = PLANS[given.plan](range(given.seeds))
-    share = _share(given.share)
-    rows = run_all(plan, studies, given.out, share=share, progress=_say)
-    text = TABLES[given.plan](rows)
-    with replace_file(given.out / f"{given.plan}.md") as stream:
+    if name not in PLANS:
+        raise SightlineError(unknown_name("plan", name, PLANS))
+    plan, studies = PLANS[name](seeds), {SCENES: scenes_study()}
+    if any(row.study == DECOYS for row in plan):
+        if data is None:
+            raise SightlineError(f"{name} reads MNIST's test set; give its folder")
+        studies[DECOYS] = decoy_study(data)
+    text = TABLES[name](run_all(plan, studies, out, share=share, progress=progress))
+    with replace_file(out / f"{name}.md") as stream:
         stream.write(text.encode())
-    print(text)
-
-
-def _share(told: str) -> tuple[int, int]:
-    part, _, of = told.partition("/")
-    if not (part.isdigit() and of.isdigit()):
-        raise SightlineError(f"share {told!r}; give two numbers, as in 0/2")
-    return int(part), int(of)
+    return text
 
 
 def _silently(_line: str) -> None:
     """Nobody listens."""
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-if __name__ == "__main__":
-    main()

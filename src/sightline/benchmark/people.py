@@ -113,7 +113,7 @@ def people(
     detector: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
-    epochs: tuple[int, int] = (12, 12),
+    epochs: tuple[int, int] = (20, 12),
     strength: float = 1.0,
     seed: int = 0,
     progress: Progress | None = None,

@@ -10,6 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sightline.cli.benchmark_alignment import (
+    biased_scenes,
+    decoy_mnist,
+    decoy_strokes,
+    exact_gradient,
+    people,
+)
 from sightline.cli.explain import METHOD_NAMES
 from sightline.cli.options import AS_JSON, MODEL, SKIP_BAD, read_splits
 
@@ -30,7 +37,11 @@ SEED = click.option("--seed", default=0, show_default=True, help="Of all luck.")
 
 @click.group()
 def benchmark() -> None:
-    """Measure methods on a collection of labelled drawings."""
+    """Measure methods, and ways to teach, against known truths."""
+
+
+for command in (decoy_mnist, biased_scenes, exact_gradient, decoy_strokes, people):
+    benchmark.add_command(command)
 
 
 @benchmark.command("strokes")
