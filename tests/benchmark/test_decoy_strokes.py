@@ -299,11 +299,11 @@ def test_a_study_of_pictures_in_one_phase(two_categories, tmp_path):
 
 def test_a_plan_has_every_run_once():
     plan = DecoyStudy().plan(range(2), (30, 300))
-    assert len(set(plan)) == len(plan) == 2 * ((3 + 5 * 2) + (3 + 3 * 2))
+    assert len(set(plan)) == len(plan) == 2 * ((3 + 6 * 2) + (3 + 4 * 2))
     assert not [row for row in plan if "attention" in row.method and row.network == "sketch-cnn"]
     assert [row.seed for row in plan] == sorted(row.seed for row in plan)
     at_once = DecoyStudy(second=None).plan([0], (30,), ["sketch-cnn"])
-    assert [row.method for row in at_once] == ["clean", "plain", "caipi", "rrr", "gradia"]
+    assert [row.method for row in at_once] == ["clean", "plain", "caipi", "rrr", "gradia", "rrr-occlusion"]
     with pytest.raises(SightlineError, match="unknown network 'sketch-cn'; did you mean"):
         DecoyStudy().plan(networks=["sketch-cn"])
 

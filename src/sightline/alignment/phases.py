@@ -170,9 +170,18 @@ def learn_where(
 
 
 def measure_split(
-    model: nn.Module, items: Items, lesson: Lesson, split: str, source: MapSource
+    model: nn.Module,
+    items: Items,
+    lesson: Lesson,
+    split: str,
+    source: MapSource,
+    *,
+    verdicts: Verdicts | None = None,
 ) -> Measured:
-    """Accuracy and where a model looks on a split; each class is a group."""
+    """Accuracy and where a model looks on a split; each class is a group.
+
+    With verdicts, items stand in their cells, and the measures are told by cell as well.
+    """
     own, classes = items.splits[split], labels_of_model(model, items)
     data = _examples(items, split, classes, model)
     guided = lesson.guided(items, split, data)
@@ -184,6 +193,7 @@ def measure_split(
         masks=lambda chosen: guided.batch(chosen).wanted,
         classes=classes,
         groups=[item.label for item in own],
+        reasonable=verdicts,
     )
 
 
