@@ -16,6 +16,7 @@ from guided import SCENES, scene_folders
 from sightline.alignment.formats.folder import write_labels
 from sightline.alignment.formats.read import read_labels
 from sightline.alignment.labels import AttentionLabel
+from sightline.alignment.queue import Queue, read_candidates
 from sightline.alignment.verdicts import Verdict, Verdicts, read_verdicts, write_verdicts
 from sightline.cli import main
 from sightline.cli.align import GUIDE_NAMES, MEASURES
@@ -442,3 +443,49 @@ def test_convert_says_what_it_cannot_read(home, tmp_path):
     (tmp_path / "x.json").write_text('{"a": 1}')
     assert "x.json has an object with a" in refused("convert", tmp_path / "x.json", tmp_path / "y")
     assert "does not exist" in refused("convert", tmp_path / "none", tmp_path / "y")
+
+
+# --- look -----------------------------------------------------------------------------------------
+
+
+def test_look_writes_queue_maps_and_matrix(home, labels, tmp_path):
+    model = home / "first" / "model"
+    spoken = run("look", model, home / "photos", "--labels", home / "marks", "--out", tmp_path)
+    valid = sorted(item for item in labels if item.startswith("valid/"))
+    queue = Queue.read(tmp_path / "queue.csv")
+    assert sorted(queue.items) == valid
+    assert queue.items[0] in spoken.output.splitlines()[0]
+    assert {c.item for c in read_candidates(tmp_path / "candidates.csv") if c.labelled} == {*valid}
+    for item in valid:
+        with Image.open(home / "photos" / item) as photo:
+            size = photo.size
+        with Image.open(tmp_path / "maps" / item) as shown:
+            assert shown.size == size
+            assert np.asarray(shown.convert("RGB")).std() > 0
+    verdicts = read_verdicts(tmp_path / "verdicts.csv", only="proposed")
+    assert sorted(verdicts.items) == valid
+    assert "proposed by the program" in (tmp_path / "matrix.md").read_text()
+    assert (tmp_path / "matrix.png").stat().st_size > 1000
+    assert (tmp_path / "cells.png").stat().st_size > 1000
+
+
+def test_look_without_labels_tells_what_it_can(home, tmp_path):
+    run("look", home / "first" / "model", home / "photos", "--out", tmp_path, "--split", "test")
+    assert len(Queue.read(tmp_path / "queue.csv")) == 4
+    assert not (tmp_path / "verdicts.csv").exists()
+    found = read_candidates(tmp_path / "candidates.csv")
+    assert not any(c.labelled or c.cell for c in found)
+    assert all(0 <= c.disagreement <= 1 and c.confidence >= 0.5 for c in found)
+
+
+def test_cells_of_people_stand_in_the_measures(home, labels, tmp_path):
+    valid = sorted(item for item in labels if item.startswith("valid/"))
+    said = [
+        Verdict(item, accurate=True, necessary=True, nothing_unnecessary=i > 2, author="ada")
+        for i, item in enumerate(valid)
+    ]
+    write_verdicts(tmp_path / "v.csv", Verdicts.of_people(said))
+    asked = ("measure", home / "first" / "model", home / "photos", "--labels", home / "marks")
+    told = json.loads(run(*asked, "--verdicts", tmp_path / "v.csv", "--json").output)
+    assert sum(cell["count"] for cell in told["cells"].values()) == len(valid)
+    assert not json.loads(run(*asked, "--json").output)["cells"]

@@ -28,6 +28,7 @@ AGAINST, NEUTRAL, FOR = "#0072B2", "#B9B9B9", "#D55E00"
 """Blue speaks against the target, vermilion for it (Okabe and Ito's palette for all eyes)."""
 
 SUFFIXES = (".png", ".pdf", ".svg")
+DPI = 150
 MOST_BARS = 20
 UNSETTLED = 0.3
 """Share of its colour that a part of a photo keeps whose score may be 0."""
@@ -194,7 +195,7 @@ def write_figure(fig: Figure, path: Path) -> None:
     from sightline.sketch.files import replace_file
 
     buffer = io.BytesIO()
-    fig.savefig(buffer, format=path.suffix.lower()[1:], dpi=150)
+    fig.savefig(buffer, format=path.suffix.lower()[1:], dpi=DPI)
     with replace_file(path) as stream:
         stream.write(buffer.getvalue())
 

@@ -154,12 +154,12 @@ def _write_map(item: Item, looked: Sighted, folder: Path) -> None:
     from matplotlib.figure import Figure
 
     from sightline.alignment.pictures import draw_map
-    from sightline.picture import write_figure
+    from sightline.picture import DPI, write_figure
 
     subject = _subject(item)
     path = folder / Path(item.name).with_suffix(".png")
     path.parent.mkdir(parents=True, exist_ok=True)
     high, wide = (300, 300) if isinstance(subject, Sketch) else subject.size
-    fig = Figure(figsize=(wide / 100, high / 100), dpi=100)
+    fig = Figure(figsize=(wide / DPI, high / DPI))
     draw_map(fig.add_axes((0, 0, 1, 1)), subject, looked.map.numpy())
     write_figure(fig, path)
