@@ -354,11 +354,11 @@ def test_drawings_with_labels_of_strokes(tmp_path):
     spoken = run(*call, "--labels", tmp_path / "marks").output
     assert "60 labelled items" in spoken
     told = json.loads((out / MEASURES).read_text())
-    assert told["settings"]["maps"]["name"] == "stroke_scores"
+    assert told["settings"]["maps"]["name"] == "strokes"
     assert told["measures"]["energy"]["count"] > 0
     found = run("measure", out / "model", data, "--labels", tmp_path / "marks", "--maps",
                 "attention", "--json")  # fmt: skip
-    assert json.loads(found.output)["settings"]["maps"]["name"] == "stroke_attention"
+    assert json.loads(found.output)["settings"]["maps"]["name"] == "attention"
     wrong = marks(tmp_path, AttentionLabel(sketches[0].name, must=[1, 0, 0]))
     said = refused(*call, "--labels", wrong)
     assert said.startswith(f"{wrong}: the label of {sketches[0].name!r}")

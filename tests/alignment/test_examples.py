@@ -139,7 +139,7 @@ def test_shares_of_a_batch_keep_the_weights_of_the_whole():
 
 def test_an_unknown_item_is_told_with_the_nearest_names():
     names = ["duck.jpg", "duke.jpg", "goose.jpg", "cup.jpg", "cap.jpg"]
-    with pytest.raises(AlignmentError, match=r"'duk\.jpg'.*none of the 5 items \(near: du.*mend"):
+    with pytest.raises(AlignmentError, match=r"'duk\.jpg'.*duck\.jpg.*\(of 5 in all\); mend"):
         joined([marked("duk.jpg")], names=names)
 
 

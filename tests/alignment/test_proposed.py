@@ -4,7 +4,8 @@ import torch
 from torch.nn.functional import adaptive_avg_pool2d
 
 from sightline.alignment.labels import AttentionLabel, AttentionLabels
-from sightline.alignment.proposed import grown, measure, propose
+from sightline.alignment.placing import grown
+from sightline.alignment.proposed import measure, propose
 from sightline.errors import AlignmentError
 from sightline.scenes.scene import draw_scene
 

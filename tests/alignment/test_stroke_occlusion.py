@@ -134,7 +134,7 @@ def test_every_weight_learns_by_the_true_slope(kind):
 
 
 def test_guides_know_it():
-    assert guide("rrr", source="occlusion").source.settings == {"name": "stroke_occlusion"}
+    assert guide("rrr", source="occlusion").source.settings == {"name": "occlusion"}
 
 
 def test_photos_and_other_models_are_refused():

@@ -339,7 +339,7 @@ def test_refusals():
 @pytest.mark.parametrize("source", SOURCES, ids=NAMES)
 def test_settings_are_plain(source):
     assert isinstance(source, MapSource)
-    assert source.settings["name"] in ("stroke_scores", "stroke_attention")
+    assert source.settings["name"] in ("strokes", "attention")
     assert source.settings.get("layers") == getattr(source, "layers", None)
 
 

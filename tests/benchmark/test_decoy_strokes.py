@@ -303,7 +303,14 @@ def test_a_plan_has_every_run_once():
     assert not [row for row in plan if "attention" in row.method and row.network == "sketch-cnn"]
     assert [row.seed for row in plan] == sorted(row.seed for row in plan)
     at_once = DecoyStudy(second=None).plan([0], (30,), ["sketch-cnn"])
-    assert [row.method for row in at_once] == ["clean", "plain", "caipi", "rrr", "gradia", "rrr-occlusion"]
+    assert [row.method for row in at_once] == [
+        "clean",
+        "plain",
+        "caipi",
+        "rrr",
+        "gradia",
+        "rrr-occlusion",
+    ]
     with pytest.raises(SightlineError, match="unknown network 'sketch-cn'; did you mean"):
         DecoyStudy().plan(networks=["sketch-cn"])
 

@@ -27,7 +27,7 @@ from sightline.benchmark.experiments import (
     share_of,
 )
 from sightline.benchmark.ledger import Experiment, Finished, Ledger
-from sightline.benchmark.lessons import Lesson, Network, Study, check, guided_examples, run
+from sightline.benchmark.lessons import Network, Study, TaughtRun, check, guided_examples, run
 from sightline.benchmark.outcomes import Outcomes, over_seeds
 from sightline.benchmark.result_tables import decoy_tables, exact_tables, scene_tables
 from sightline.cli import main
@@ -270,7 +270,7 @@ def test_measures_by_plain_lines(tmp_path):
     study, experiment = toy_study(), Experiment("toy", "plain", "small", seed=2)
     row = run(study, experiment, tmp_path)
     splits = study.splits(2, None)
-    model = Lesson(study, experiment, splits, tmp_path).without_labels()  # the one that was kept
+    model = TaughtRun(study, experiment, splits, tmp_path).without_labels()  # the one that was kept
     for name, split in (("shifted", splits.test), ("clean", splits.clean_test)):
         right = model(split.pictures.float() / 255).argmax(1) == split.target
         assert row.measures[name] == pytest.approx(float(right.float().mean()))
@@ -289,7 +289,7 @@ def test_phase_2_begins_with_the_plain_model_and_one_phase_does_not(tmp_path):
     taught = run(study, Experiment("toy", "gradia", "small", 4), tmp_path)
     assert taught.measures == plain.measures
     alone = replace(study, second=None, recipe=still)
-    model = Lesson(
+    model = TaughtRun(
         alone, Experiment("toy", "gradia", "small", 4), alone.splits(0, None), tmp_path
     ).taught()
     for a, b in zip(model.parameters(), Toy(0).parameters(), strict=True):
@@ -312,7 +312,7 @@ def test_labels_and_noise_reach_the_examples():
 def test_counterexamples_are_copies_with_another_background(tmp_path):
     study, experiment = toy_study(), Experiment("toy", "caipi", "small", 8)
     splits = study.splits(0, None)
-    training, _ = Lesson(study, experiment, splits, tmp_path).read()
+    training, _ = TaughtRun(study, experiment, splits, tmp_path).read()
     assert len(training) == 32 + 3 * 8
     labelled = guided_examples(experiment, splits.training).labelled.repeat_interleave(3)
     must = splits.training.must[labelled][:, None]

@@ -62,15 +62,6 @@ def test_files_are_as_the_models_frame_has_them(tmp_path, net):
         assert (pictures.batch(torch.tensor([i])).pixels[0] - want).abs().max() <= 0.5 / 255 + 1e-6
 
 
-def test_a_smaller_set_keeps_what_belongs_together():
-    pictures = Pictures(EIGHT_BITS, torch.tensor([1, 0]), ("a", "b"), ((8, 8), (4, 4)))
-    other = pictures.only(torch.tensor([1]))
-    assert (other.names, other.photos, other.target.tolist()) == (("b",), ((4, 4),), [0])
-    assert torch.equal(other.pixels, EIGHT_BITS[1:])
-    bare = Pictures(EIGHT_BITS, torch.tensor([1, 0])).only(torch.tensor([1, 0]))
-    assert (bare.names, bare.photos, bare.photo_size(0)) == ((), (), (4, 4))
-
-
 def test_errors(tmp_path, net):
     target = torch.tensor([0, 1])
     with pytest.raises(SightlineError, match="no pictures: the split is empty"):

@@ -98,5 +98,17 @@ def _of_what_remains(
     must_not: Float[Tensor, "items ..."],
     there: Bool[Tensor, "items ..."] | None,
 ) -> Wanted:
-    left = ((must > 0) | (must_not > 0)).flatten(1).any(1)
-    return replace(wanted, must=must, must_not=must_not, weight=wanted.weight * left, there=there)
+    """An item that lost one of its masks counts no longer: the other alone would claim more.
+
+    The weights of the others grow, so that the mean over labelled items stays one.
+    """
+    pairs = ((wanted.must, must), (wanted.must_not, must_not))
+    lost = torch.stack([_any(before) & ~_any(now) for before, now in pairs]).any(0)
+    weight = wanted.weight * ~lost
+    counted, left = (int((w > 0).sum()) for w in (wanted.weight, weight))
+    weight = weight * (counted / max(left, 1))
+    return replace(wanted, must=must, must_not=must_not, weight=weight, there=there)
+
+
+def _any(masks: Float[Tensor, "items ..."]) -> Bool[Tensor, " items"]:
+    return (masks > 0).flatten(1).any(1)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from sightline.alignment.proposed import grown
+from sightline.alignment.placing import grown
 from sightline.errors import AlignmentError, unknown_name
 from sightline.metrics.agreement import spearman
 

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sightline.alignment.labels import AttentionLabel, refuse_other_size
+from sightline.alignment.labels import AttentionLabel, nearest_names, refuse_other_size
 from sightline.alignment.placing import at_size
 from sightline.alignment.wanted import GuidedBatch, Wanted, stroke_places, wanted_of
 from sightline.errors import AlignmentError, unknown_name
@@ -192,10 +192,7 @@ def _twice(item: str, count: int) -> str:
 
 
 def _unknown(item: str, names: Sequence[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(item, names, n=3) or names[:3]
     return (
-        f"a label for {item!r}, which is none of the {len(names)} items (near: {', '.join(near)}); "
-        "mend its name, or leave it out with on_unknown='skip'"
+        f"a label for what is not there: {nearest_names(item, names)}; mend its name, or leave it "
+        "out with labels.only(names)"
     )

@@ -12,8 +12,8 @@ from sightline.errors import AlignmentError, unknown_name
 
 SOURCES = ("grad-cam", "input-gradients", "strokes", "attention", "occlusion")
 
-RRR_STRENGTH = 1000.0
-"""On input gradients, whose squares are small. Ross et al., 2017, for Decoy-MNIST."""
+RRR_STRENGTH = 1000 / 255**2
+"""On input gradients. Ross et al., 2017, take 1000 for greys to 255; pixels here are to 1."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def guide(
     Args:
         name: one of `GUIDES`. ``"gradia-as-programmed"`` is ``"gradia"`` with Grad-CAM's weights
             held constant, for comparison.
-        strength: factor of the loss on attention; by default 1, and 1000 for input gradients.
+        strength: factor of the loss on attention; by default 1, and 0.015 for input gradients.
         layer: that Grad-CAM reads; by default as `GradCamMaps` finds it.
         source: of the maps, where it is not the method's own: one of `SOURCES` or any `MapSource`.
             Labels of drawings want ``"strokes"``, ``"attention"`` or ``"occlusion"``.
@@ -59,8 +59,8 @@ def guide(
         AlignmentError: an unknown name, a negative strength, or choices that do not go together.
 
     Example:
-        >>> guide("rrr").strength, guide("rrr", source="strokes").source.settings["name"]
-        (1000.0, 'stroke_scores')
+        >>> guide("rrr").name, guide("rrr", source="strokes").source.settings["name"]
+        ('rrr', 'strokes')
     """
     if name not in _RECIPES:
         raise AlignmentError(unknown_name("guide", name, GUIDES))

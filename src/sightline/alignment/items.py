@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sightline.alignment.combine import OnContradiction, combined
+from sightline.alignment.formats.read import found_name
 from sightline.alignment.labels import AttentionLabel, AttentionLabels, OnUnknown
-from sightline.errors import AlignmentError, PhotoError
+from sightline.errors import AlignmentError
 from sightline.image.read import read_photo
 from sightline.sketch.collection import labels_of, read_collection, split_collection
 from sightline.sketch.formats.quickdraw import OnError, Skipped
 from sightline.sketch.sketch import Sketch
-from sightline.training.class_folders import read_class_folders
+from sightline.training.class_folders import ClassFolders, read_class_folders
 from sightline.training.examples import Examples, Labelled
 from sightline.training.item_names import Names
+from sightline.training.labelled_list import read_labelled_list
 from sightline.training.pictures import Pictures
 
 
@@ -57,10 +59,11 @@ class Items:
         on_error: OnError = "raise",
         skipped: Skipped | None = None,
     ) -> Items:
-        """Class folders of photos, or a collection of drawings, with the splits that they name.
+        """Class folders of photos, a list of them, or a collection of drawings, with their splits.
 
         Args:
-            path: as `read_class_folders` or `read_collection` reads it.
+            path: as `read_class_folders` or `read_collection` reads it; or a .csv of photos beside
+                it (`read_labelled_list`).
             seed: of the splits, where the data names none.
             on_error: for drawings, as in `read_collection`.
             skipped: collects what was left out.
@@ -69,15 +72,20 @@ class Items:
             SightlineError: neither; a class folder with no image; a bad drawing.
         """
         path = Path(path)
+        if path.suffix.lower() == ".csv":
+            return cls._of_photos(read_labelled_list(path, path.parent, seed=seed))
         if path.is_dir() and any(p.is_dir() and not p.name.startswith(".") for p in path.iterdir()):
-            found = read_class_folders(path, seed=seed)
-            rows = {
-                split: tuple(Item(name, label, file) for file, label, name in own)
-                for split, own in found.splits.items()
-            }
-            return cls(found.labels, rows, found.notes)
+            return cls._of_photos(read_class_folders(path, seed=seed))
         sketches = read_collection(path, on_error=on_error, skipped=skipped)
         return cls.from_sketches(split_collection(sketches, path, seed=seed), labels_of(sketches))
+
+    @classmethod
+    def _of_photos(cls, found: ClassFolders) -> Items:
+        rows = {
+            split: tuple(Item(name, label, file) for file, label, name in own)
+            for split, own in found.splits.items()
+        }
+        return cls(found.labels, rows, found.notes)
 
     @classmethod
     def from_sketches(
@@ -117,7 +125,7 @@ class Items:
 
     def find(self, name: str) -> str | None:
         """The item that a name, or as much of a path as tells it from others, means."""
-        return _found(self.by_end, name)
+        return found_name(self.by_end, name)
 
     def with_learnt(self, names: Iterable[str]) -> Items:
         """The same, with these items of the validation split moved to the training split."""
@@ -195,13 +203,6 @@ def checked_labels(
         name: _size(items.by_name[name]) for name in named.items if name in items.by_name
     }
     return named.check(sizes, on_unknown)
-
-
-def _found(names: Names, name: str) -> str | None:
-    try:
-        return names.find(name)
-    except PhotoError as error:
-        raise AlignmentError(str(error)) from error
 
 
 def _size(item: Item) -> tuple[int, ...]:

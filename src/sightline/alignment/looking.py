@@ -34,6 +34,13 @@ class Looked:
     read: Callable[[Int[Tensor, " items"]], Maps]
     read_some: Callable[[Int[Tensor, " batch"], Int[Tensor, " rows"]], Maps] | None = None
 
+    @classmethod
+    def from_pass(
+        cls, logits: Float[Tensor, "items classes"], read: Callable[[Int[Tensor, " items"]], Maps]
+    ) -> Looked:
+        """Of a pass with gradients, whose graph logits keep only where the caller has them on."""
+        return cls(logits if torch.is_grad_enabled() else logits.detach(), read)
+
     def maps(self, target: Int[Tensor, " batch"], rows: Int[Tensor, " rows"] | None = None) -> Maps:
         """Where the model looked for these classes.
 
@@ -92,7 +99,7 @@ class Guide:
     Args:
         name: as users ask for it.
         source: of the maps.
-        loss: on the maps; an `torch.nn.Module` where it learns something itself (RES).
+        loss: on the maps; a `torch.nn.Module` where it learns something itself (RES).
         strength: factor of the loss on attention beside that of the task.
     """
 

@@ -79,7 +79,7 @@ class GradCamMaps:
         def read(target: Int[Tensor, " items"]) -> Maps:
             return _grad_cam(caught, logits, target, exact=self.exact)
 
-        return _looked(logits, read)
+        return Looked.from_pass(logits, read)
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class InputGradients:
             maps = maps if _learns(maps, pixels) else maps.detach()
             return maps[:, None] if maps.dim() == 3 else maps
 
-        return _looked(logits, read)
+        return Looked.from_pass(logits, read)
 
 
 def _from_pixels(model: nn.Module, inputs: Inputs) -> tuple[Tensor, Float[Tensor, "items _"]]:
@@ -136,11 +136,6 @@ def _from_pixels(model: nn.Module, inputs: Inputs) -> tuple[Tensor, Float[Tensor
         )
     ink = model.picture(inputs).detach().clone().requires_grad_()
     return ink, model.see(ink)
-
-
-def _looked(logits: Tensor, read: Callable[[Tensor], Maps]) -> Looked:
-    """Where the caller has gradients switched off, maps are numbers and logits carry no graph."""
-    return Looked(logits if torch.is_grad_enabled() else logits.detach(), read)
 
 
 # --- the layer ------------------------------------------------------------------------------------

@@ -141,7 +141,9 @@ class Matrix:
         found = self.association
         if found is None:
             return [*said, "whether the two go together cannot be told: one of them never varies"]
-        together = "go together" if found.p_value < 0.05 else "cannot be told from independent"
+        together = "go together" if found.odds_ratio.estimate > 1 else "seldom go together"
+        if found.p_value >= 0.05:
+            together = "cannot be told from independent"
         tested = f"{odds_words(found.odds_ratio)}, Fisher's exact p {p_words(found.p_value)}"
         return [*said, f"reasonable and accurate {together}: {tested}"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -20,37 +20,19 @@ from sightline.alignment.overlap import (
     precision_recall_f1,
     wrong_reason,
 )
-from sightline.alignment.reading import able_to_look
-from sightline.alignment.verdicts import Verdicts
+from sightline.alignment.reading import BATCH, able_to_look, one_score_a_place
+from sightline.alignment.verdicts import Verdicts, cell_of
 from sightline.alignment.wanted import Wanted
 from sightline.errors import AlignmentError
-from sightline.image.batch import PictureBatch
 from sightline.models.place import place
-from sightline.sketch.batch import SketchBatch
+from sightline.training.examples import Examples
 
 Reasonable = Callable[[Looking], bool | None] | Verdicts
 
 
-@runtime_checkable
-class Lookable(Protocol):
-    """What is measured: pictures or drawings with their classes, by index."""
-
-    def __len__(self) -> int:
-        """How many."""
-        ...
-
-    def batch(self, index: Int[Tensor, " chosen"]) -> SketchBatch | PictureBatch:
-        """These, in this order, as the model reads them."""
-        ...
-
-    def targets(self, index: Int[Tensor, " chosen"]) -> Int[Tensor, " chosen"]:
-        """Their classes."""
-        ...
-
-
 def measure_looking(
     model: nn.Module,
-    data: Lookable,
+    data: Examples,
     source: MapSource,
     *,
     items: Sequence[str],
@@ -62,7 +44,7 @@ def measure_looking(
     iou_threshold: float = GRADIA,
     threshold: float = RES,
     unmarked: Literal["wrong", "open"] = "wrong",
-    batch: int = 32,
+    batch: int = BATCH,
     smallest_group: int = 10,
     seed: int = 0,
 ) -> Measured:
@@ -95,19 +77,19 @@ def measure_looking(
         AlignmentError: other numbers of names, groups and examples; a name twice; no examples.
     """
     _refuse_unequal(len(data), items, groups)
-    rule = _Rule(iou_threshold, threshold, unmarked == "open")
+    limits = _Limits(iou_threshold, threshold, unmarked == "open")
     device, dtype = place(model)
-    judge, whose = _rule(reasonable)
+    judge, whose = _judge(reasonable)
     rows: list[Looking] = []
     with able_to_look(model):
         for chosen in torch.arange(len(data)).split(batch):
             looked = source.look(model, data.batch(chosen).to(device, dtype))
             logits, truth = looked.logits.detach(), data.targets(chosen)
             read_for = logits.argmax(1) if map_of == "predicted" else truth.to(logits.device)
-            maps = _one_score_a_place(looked.maps(read_for).detach().cpu())
+            maps = one_score_a_place(looked.maps(read_for).detach().cpu())
             wanted = masks(chosen).to("cpu")
             _refuse_other_rows(len(chosen), maps, wanted)
-            found = _rows(logits.cpu(), read_for.cpu(), maps, wanted, rule)
+            found = _rows(logits.cpu(), read_for.cpu(), maps, wanted, limits)
             rows += [replace(r, truth=str(int(t))) for r, t in zip(found, truth, strict=True)]
     named = [
         _named(row, items[i], groups[i] if groups is not None else "", classes)
@@ -128,8 +110,8 @@ def measure_looking(
 
 
 @dataclass(frozen=True)
-class _Rule:
-    """Which numbers are asked for."""
+class _Limits:
+    """From where on a map is bright, and whether unmarked places count."""
 
     iou_threshold: float
     threshold: float
@@ -161,7 +143,7 @@ def _rows(
     read_for: Int[Tensor, " items"],
     maps: Tensor,
     wanted: Wanted,
-    rule: _Rule,
+    limits: _Limits,
 ) -> Iterator[Looking]:
     """Rows of a batch, without the names that the caller knows."""
     sure, best = logits.double().softmax(1).max(1)
@@ -175,7 +157,7 @@ def _rows(
             confidence=float(sure[i]),
             read_for=str(int(read_for[i])),
             blank=not bool((of_map > 0).any()),
-            **(rule.numbers(of_map, must, must_not) if labelled else {}),
+            **(limits.numbers(of_map, must, must_not) if labelled else {}),
         )
 
 
@@ -192,10 +174,6 @@ def _of_item(i: int, maps: Tensor, wanted: Wanted) -> tuple[Tensor, Tensor, Tens
     return maps[i, :count], wanted.must[i, :count], wanted.must_not[i, :count]
 
 
-def _one_score_a_place(maps: Tensor) -> Tensor:
-    return maps.abs().sum(1) if maps.dim() == 4 else maps
-
-
 def _named(row: Looking, item: str, group: str, classes: Sequence[str]) -> Looking:
     if not classes:
         return replace(row, item=item, group=group)
@@ -205,7 +183,7 @@ def _named(row: Looking, item: str, group: str, classes: Sequence[str]) -> Looki
     return replace(row, item=item, group=group, truth=truth, predicted=predicted, read_for=read_for)
 
 
-def _rule(reasonable: Reasonable | None) -> tuple[Callable[[Looking], bool | None], str]:
+def _judge(reasonable: Reasonable | None) -> tuple[Callable[[Looking], bool | None], str]:
     """What says whether a map is reasonable, and whose word it is."""
     if reasonable is None:
         return lambda _: None, "nothing"
@@ -219,7 +197,7 @@ def _rule(reasonable: Reasonable | None) -> tuple[Callable[[Looking], bool | Non
 def _in_cell(row: Looking, reasonable: bool | None) -> Looking:
     if reasonable is None:
         return row
-    return replace(row, cell=("R" if reasonable else "U") + ("A" if row.right else "I"))
+    return replace(row, cell=cell_of(reasonable=reasonable, accurate=row.right))
 
 
 def _refuse_unequal(count: int, items: Sequence[str], groups: Sequence[str] | None) -> None:

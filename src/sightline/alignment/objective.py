@@ -31,6 +31,7 @@ class Guided:
         smoothing: of the task's labels.
         taught: tells what people said from anything else that they could have said; a run goes on
             only with the same.
+        chooses: which number of `validate` chooses the best epoch; ``"epoch"``: the last one.
     """
 
     guide: Guide
@@ -68,8 +69,9 @@ class Guided:
     ) -> dict[str, float]:
         """Accuracy; the mean loss on attention of labelled items; and the score that chooses.
 
-        The score is the negative of the whole loss: a biased validation split is recognised by a
-        model that looks at the wrong thing as well as by one that does not.
+        The score is the negative of the whole loss, weighted as in training: a biased validation
+        split is recognised by a model that looks at the wrong thing as well as by one that does
+        not.
         """
         sums = torch.zeros(4, dtype=torch.float64)  # hits, task, attention, labelled
         batches = torch.arange(len(data)).split(BATCH)
@@ -84,9 +86,11 @@ class Guided:
                     maps = looked.maps(target, rows).detach()
                     with torch.no_grad():
                         far = self.guide.loss(maps, batch.wanted.select(rows))
+                        # the item's own weight, without the scale of its batch
+                        far = far * batch.wanted.weight[rows] * (len(rows) / len(chosen))
                 logits = looked.logits.detach()
             hits = (logits.argmax(1) == target).sum()
-            task = cross_entropy(logits, target, 0.0).double().sum()
+            task = (batch.task_weight * cross_entropy(logits, target, self.smoothing)).sum()
             found = [hits.double(), task, far.double().sum(), torch.tensor(float(len(rows)))]
             sums += torch.stack([number.double().cpu() for number in found])
         hits, task, far, labelled = processes.sum(sums).tolist()

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Shaped
-from torch import Tensor, from_numpy, nn
+from torch import Tensor
 
+from sightline.alignment.placing import grown
 from sightline.errors import AlignmentError
 
 # "..." and not one or two axes: other shapes are refused in words, below
@@ -208,10 +209,7 @@ def _grown(scores: Numbers, size: tuple[int, ...]) -> Numbers:
             f"the map has shape {list(scores.shape)}, the label {list(size)}; a photo's map is "
             "grown to its label, strokes are compared one by one"
         )
-    cells = from_numpy(scores)[None, None]
-    return nn.functional.interpolate(cells, size, mode="bilinear", align_corners=False)[
-        0, 0
-    ].numpy()
+    return grown(scores, (size[0], size[1]))
 
 
 def _scaled(scores: Numbers) -> Numbers | None:

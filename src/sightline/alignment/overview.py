@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,14 @@ from torch.nn import functional as F
 from sightline.alignment.disagreement import disagreement
 from sightline.alignment.items import Item, Items, examples_of
 from sightline.alignment.looking import MapSource
-from sightline.alignment.map_sources import InputGradients
+from sightline.alignment.map_sources import GradCamMaps, InputGradients
 from sightline.alignment.matrix import Matrix
 from sightline.alignment.phases import Lesson, labels_of_model
 from sightline.alignment.queue import Candidate, Queue, order, write_candidates
 from sightline.alignment.reading import Sighted, sights
-from sightline.alignment.stroke_sources import StrokeAttention
+from sightline.alignment.stroke_sources import StrokeAttention, StrokeScores
 from sightline.alignment.verdicts import Verdicts, write_verdicts
+from sightline.image.coco import safe_name
 from sightline.image.read import read_photo
 from sightline.models.protocol import AttentiveModel
 from sightline.sketch.files import replace_file
@@ -56,8 +59,9 @@ class Overview:
         folder.mkdir(parents=True, exist_ok=True)
         self.queue.write(folder / "queue.csv")
         write_candidates(folder / "candidates.csv", self.candidates)
+        names = map_names(self.items)
         for item in self.items:
-            _write_map(item, self.looked[item.name], folder / "maps")
+            _write_map(item, self.looked[item.name], folder / "maps" / names[item.name])
         if self.verdicts is not None and len(self.verdicts):
             write_verdicts(folder / "verdicts.csv", self.verdicts)
             self._write_matrix(folder, each)
@@ -92,28 +96,34 @@ def overview(
     split: str,
     source: MapSource,
     *,
-    strategy: str = "unreasonable-first",
+    judged: Collection[str] = (),
+    strategy: str | None = None,
+    wanted: Mapping[str, int] | None = None,
     seed: int = 0,
 ) -> Overview:
     """Look at a split with a model, and say which of its items deserve a person's minute first.
 
     Methods disagree where the maps of ``source`` and those of a second one differ: input gradients
-    for pictures, the attention of SketchXAINet for drawings, none for others.
+    for pictures (beside those Grad-CAM); the attention of SketchXAINet for its drawings (beside
+    that scores of strokes); none for other models.
 
     Args:
         model: left as it came.
         items: the task's.
-        lesson: labels that there are already; their items come last in the queue.
+        lesson: labels, from which verdicts are proposed.
         split: often ``valid``.
         source: of the maps that people see.
-        strategy: of the queue.
+        judged: items on which people gave their verdict; they come last in the queue.
+        strategy: of the queue; by default ``"unreasonable-first"``, or ``"uncertain"`` where
+            neither a verdict nor a disagreement is known.
+        wanted: how many labels of each cell, for the strategy ``"cells"``.
         seed: of its ties.
     """
     own = items.splits[split]
     names = [item.name for item in own]
     data = examples_of(own, labels_of_model(model, items), model)
     looked = sights(model, source, data, names)
-    second = _second(model, items)
+    second = _second(model, items, source)
     others = sights(model, second, data, names) if second is not None else {}
     verdicts = lesson.proposed(looked) if any(name in lesson.labels for name in names) else None
     cells = verdicts.cells if verdicts is not None else {}
@@ -123,18 +133,23 @@ def overview(
             cells.get(name),
             looked[name].confidence,
             _apart(looked[name].map, others[name].map) if others else None,
-            name in lesson.labels,
+            name in judged,
         )
         for name in names
     )
-    queue = order(candidates, strategy, seed=seed)
+    told = any(c.cell or c.disagreement is not None for c in candidates)
+    strategy = strategy or ("unreasonable-first" if told else "uncertain")
+    queue = order(candidates, strategy, wanted=wanted or {}, seed=seed)
     return Overview(own, looked, verdicts, queue, candidates, lesson)
 
 
-def _second(model: Any, items: Items) -> MapSource | None:
+def _second(model: Any, items: Items, first: MapSource) -> MapSource | None:
+    """Another way to look than the first."""
     if not items.are_drawings:
-        return InputGradients()
-    return StrokeAttention() if isinstance(model, AttentiveModel) else None
+        return GradCamMaps() if isinstance(first, InputGradients) else InputGradients()
+    if not isinstance(model, AttentiveModel):
+        return None
+    return StrokeScores() if isinstance(first, StrokeAttention) else StrokeAttention()
 
 
 def _apart(one: Tensor, other: Tensor) -> float:
@@ -149,7 +164,31 @@ def _subject(item: Item) -> Any:
     return item.source if isinstance(item.source, Sketch) else read_photo(item.source)
 
 
-def _write_map(item: Item, looked: Sighted, folder: Path) -> None:
+def map_names(items: Sequence[Item]) -> dict[str, str]:
+    """A file name for the map of each item: a photo's own path, a drawing's name made safe.
+
+    Names come from files: none leaves the folder, and no two items share one.
+
+    Example:
+        >>> dash = Sketch.from_strokes([[(0, 0), (1, 0)]])
+        >>> rows = [Item(name, "dash", dash) for name in ("../a b", "a b")]
+        >>> sorted(map_names(rows).values())
+        ['a_b-1.png', 'a_b.png']
+    """
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for item in items:
+        if isinstance(item.source, Sketch):
+            stem = re.sub(r"[^\w-]+", "_", item.name).strip("_") or "drawing"
+        else:
+            stem = Path(safe_name(item.name, "a photo")).with_suffix("").as_posix()
+        free = (f"{stem}{'' if not n else f'-{n}'}.png" for n in itertools.count())
+        found[item.name] = next(name for name in free if name.lower() not in taken)
+        taken.add(found[item.name].lower())
+    return found
+
+
+def _write_map(item: Item, looked: Sighted, path: Path) -> None:
     """The item under its map, a photo in its own size."""
     from matplotlib.figure import Figure
 
@@ -157,7 +196,6 @@ def _write_map(item: Item, looked: Sighted, folder: Path) -> None:
     from sightline.picture import DPI, write_figure
 
     subject = _subject(item)
-    path = folder / Path(item.name).with_suffix(".png")
     path.parent.mkdir(parents=True, exist_ok=True)
     high, wide = (300, 300) if isinstance(subject, Sketch) else subject.size
     fig = Figure(figsize=(wide / DPI, high / DPI))

@@ -24,6 +24,7 @@ from sightline.alignment.reading import Sighted, sights
 from sightline.alignment.verdicts import Verdicts
 from sightline.errors import AlignmentError
 from sightline.image.augment import PhotoAugmentation
+from sightline.models.fingerprint import fingerprint_of
 from sightline.sketch.augment import Augmentation
 from sightline.training.examples import Examples
 from sightline.training.loop import Progress, train
@@ -32,7 +33,7 @@ from sightline.training.recipe import Recipe
 
 PHASE_1 = Recipe(
     epochs=20, batch=32, lr=1e-3, warmup=1.0, weight_decay=0.0, smoothing=0.0, ema=0.99,
-    precision="32-true",
+    precision="32-true", augmentation=None,
 )  # fmt: skip
 PHASE_2 = replace(PHASE_1, epochs=10, lr=1e-4, warmup=0.0, normalisation="frozen")
 
@@ -115,7 +116,14 @@ def learn_task(
     labels = labels_of_model(model, items)
     training, validation = (_examples(items, split, labels, model) for split in ("train", "valid"))
     return train(
-        model, training, validation, recipe, folder, progress=progress, processes=processes
+        model,
+        training,
+        validation,
+        recipe,
+        folder,
+        origin=_origin(model, items),
+        progress=progress,
+        processes=processes,
     )
 
 
@@ -134,12 +142,13 @@ def learn_where(
 
     Labelled items of the training split are learnt from, and most of the validation split's as
     well (``lesson.kept`` stay behind). The best epoch is that of the smallest whole loss on what is
-    left of the validation split. The test split is not read.
+    left of the validation split; without a label there, accuracy alone would choose, which is
+    blind to where the model looks, so it is the last. The test split is not read.
 
     Raises:
         AlignmentError: no label counts in what is learnt from.
     """
-    labels = labels_of_model(model, items)
+    labels, origin = labels_of_model(model, items), _origin(model, items)
     moved = lesson.moved(items)
     if moved and len(moved) == len(items.splits["valid"]):
         raise AlignmentError(
@@ -163,7 +172,8 @@ def learn_where(
         validation,
         _guided(recipe),
         folder,
-        objective=Guided(guide, recipe.smoothing, lesson.fingerprint),
+        objective=Guided(guide, recipe.smoothing, lesson.fingerprint, chooses_by(validation)),
+        origin=origin,
         progress=progress,
         processes=processes,
     )
@@ -184,7 +194,8 @@ def measure_split(
     """
     own, classes = items.splits[split], labels_of_model(model, items)
     data = _examples(items, split, classes, model)
-    guided = lesson.guided(items, split, data)
+    every = replace(lesson, cells={})  # cells weigh what is learnt, not what is measured
+    guided = every.guided(items, split, data)
     return measure_looking(
         model,
         data,
@@ -204,6 +215,19 @@ def propose_verdicts(
     own = items.splits[split]
     data = _examples(items, split, labels_of_model(model, items), model)
     return lesson.proposed(sights(model, source, data, [item.name for item in own]))
+
+
+def chooses_by(validation: GuidedExamples) -> str:
+    """What chooses the epoch: the whole loss, or the last where no label is left to see it by."""
+    return "valid_score" if len(validation.labelled) else "epoch"
+
+
+def _origin(model: nn.Module, items: Items) -> str:
+    """Tells a run from one that began with other weights or other items."""
+    digest = hashlib.sha256(fingerprint_of(model).encode())
+    for split, own in items.splits.items():
+        digest.update(json.dumps([split, *((item.name, item.label) for item in own)]).encode())
+    return digest.hexdigest()[:16]
 
 
 def _examples(items: Items, split: str, labels: tuple[str, ...], model: Any) -> Examples:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from sightline.alignment.labels import AttentionLabel
 from sightline.alignment.matrix import PROPOSED, Matrix, odds_words
-from sightline.alignment.proposed import grown
+from sightline.alignment.placing import grown
 from sightline.alignment.verdicts import CELLS
 from sightline.errors import AlignmentError, unknown_name
 from sightline.image.photo import Photo

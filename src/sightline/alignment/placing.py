@@ -1,12 +1,14 @@
-"""Labels of photos at the size of a map: area mean, blur, division by the maximum."""
+"""Labels of photos at the size of a map, and maps at the size of a photo."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from sightline.errors import AlignmentError
 
@@ -62,6 +64,14 @@ def at_size(
         return placed
     most = placed.flatten(1).amax(1)[:, None, None]
     return placed / torch.where(most > 0, most, torch.ones_like(most))
+
+
+def grown(
+    scores: Float[np.ndarray, "rows columns"], size: tuple[int, int]
+) -> Float[np.ndarray, "height width"]:
+    """A map of cells at a larger size, bilinear, cell centres kept in place."""
+    cells = torch.from_numpy(np.ascontiguousarray(scores))[None, None]
+    return interpolate(cells, size=size, mode="bilinear", align_corners=False)[0, 0].numpy()
 
 
 @lru_cache(maxsize=64)

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import ArrayLike
-from torch.nn.functional import interpolate
 
 from sightline.alignment.labels import AttentionLabel, AttentionLabels
+from sightline.alignment.placing import at_size, grown
 from sightline.alignment.verdicts import Verdict, Verdicts
 from sightline.errors import AlignmentError
 
@@ -151,12 +151,6 @@ def _verdict(item: str, accurate: bool, found: Evidence, covers: float, inside: 
     )
 
 
-def grown(shown: Places, size: tuple[int, int]) -> Float[np.ndarray, "height width"]:
-    """A map of cells at a larger size, bilinear, cell centres kept in place."""
-    cells = torch.from_numpy(np.ascontiguousarray(shown))[None, None]
-    return interpolate(cells, size=size, mode="bilinear", align_corners=False)[0, 0].numpy()
-
-
 def _averaged(labels: Sequence[AttentionLabel], shown: Places) -> tuple[Places, Places]:
     """Must and must-not mask of an item, the mean over the people who labelled it."""
     item, sizes = labels[0].item, {label.size for label in labels}
@@ -179,8 +173,6 @@ def _same_size(
     """Map, must mask seen by the map's cells, must mask and must-not mask, all at one size."""
     if must.shape == shown.shape:
         return shown, must, must, must_not
-    from sightline.alignment.placing import at_size
-
     (rows, columns), cells = must.shape, (shown.shape[0], shown.shape[1])
     met = at_size(torch.from_numpy(np.stack([must, must_not])), cells).numpy()
     if cells[0] <= rows and cells[1] <= columns:

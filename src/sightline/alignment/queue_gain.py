@@ -9,9 +9,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Float
 
+from sightline.alignment.over_seeds import paired_over_seeds, student_interval
 from sightline.alignment.queue import Candidate, order
 from sightline.errors import AlignmentError, unknown_name
-from sightline.metrics.intervals import Comparison, Interval, bootstrap_mean, paired
+from sightline.metrics.intervals import Comparison, Interval
 
 RANDOM = "random"
 Learn: TypeAlias = Callable[[Sequence[str], int], float]
@@ -37,14 +38,11 @@ class GainCurve:
     def gain_per_label(self, strategy: str, budget: int) -> Interval:
         """(score - score without a label) / labels, with its interval over seeds."""
         gain = self._column(strategy, budget) - self.start
-        return bootstrap_mean(gain / budget)
+        return student_interval(gain / budget)
 
     def over_random(self, strategy: str, budget: int) -> Comparison:
-        """Score above that of random order, paired by seed.
-
-        With few seeds the p value cannot be small: 5 of them give 0.06 at best.
-        """
-        return paired(self._column(strategy, budget), self._column(RANDOM, budget))
+        """Score above that of random order, paired by seed."""
+        return paired_over_seeds(self._column(strategy, budget), self._column(RANDOM, budget))
 
     def _column(self, strategy: str, budget: int) -> Float[np.ndarray, " seeds"]:
         if strategy not in self.scores:
@@ -56,8 +54,8 @@ class GainCurve:
     def markdown(self) -> str:
         """A row a strategy and budget: score, gain per label, and the difference from random."""
         rows = [
-            f"{len(self.start)} seeds, 95 % bootstrap intervals; "
-            f"without a label {bootstrap_mean(self.start)}",
+            f"{len(self.start)} seeds, Student's t intervals at 95 %; "
+            f"without a label {student_interval(self.start)}",
             "",
             "| order | labels | score | gain per label | over random |",
             "|---|---|---|---|---|",
@@ -70,7 +68,7 @@ class GainCurve:
         score, gain = self._column(strategy, budget), self.gain_per_label(strategy, budget)
         words = f"{gain.estimate:.2g} [{gain.low:.2g}, {gain.high:.2g}]"
         better = "–" if strategy == RANDOM else str(self.over_random(strategy, budget).difference)
-        return f"| {strategy} | {budget} | {bootstrap_mean(score)} | {words} | {better} |"
+        return f"| {strategy} | {budget} | {student_interval(score)} | {words} | {better} |"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""

@@ -21,7 +21,7 @@ BATCH = 32
 """Items a forward pass: with gradients, all that it computes stays in memory."""
 
 Logits = Float[Tensor, "items classes"]
-Place = Float[Tensor, "..."]
+Map = Float[Tensor, "..."]
 Target = Int[Tensor, " items"] | Callable[[Tensor], Tensor]
 
 
@@ -61,6 +61,11 @@ def predicted(logits: Logits) -> Int[Tensor, " items"]:
     return logits.argmax(1)
 
 
+def one_score_a_place(maps: Maps) -> Maps:
+    """Of input gradients, the sum of the channels' magnitudes; other maps as they are."""
+    return maps.abs().sum(1) if maps.dim() == 4 else maps
+
+
 @dataclass(frozen=True, eq=False)
 class Sighted:
     """Where a model looked on one item.
@@ -73,7 +78,7 @@ class Sighted:
         right: whether it is the item's own.
     """
 
-    map: Place
+    map: Map
     answer: int
     confidence: float
     right: bool
@@ -92,7 +97,7 @@ def sights(
     for chosen in torch.arange(len(data)).split(batch):
         inputs = data.batch(chosen)
         logits, maps = read_maps(model, source, inputs, predicted)
-        maps = (maps.abs().sum(1) if maps.dim() == 4 else maps).cpu()
+        maps = one_score_a_place(maps).cpu()
         confidence, answer = logits.softmax(1).cpu().max(1)
         right = answer == data.targets(chosen)
         lengths = inputs.strokes_per_sketch.tolist() if isinstance(inputs, SketchBatch) else None

@@ -45,7 +45,7 @@ class StrokeOcclusion:
     @property
     def settings(self) -> dict[str, Any]:
         """Its name; there is nothing to choose."""
-        return {"name": "stroke_occlusion"}
+        return {"name": "occlusion"}
 
     def look(self, model: nn.Module, inputs: PictureBatch | SketchBatch) -> Looked:
         """One forward pass; those without strokes are made when maps are asked for.

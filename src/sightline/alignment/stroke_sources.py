@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -61,7 +60,7 @@ class StrokeScores:
     @property
     def settings(self) -> dict[str, Any]:
         """Its name; there is nothing to choose."""
-        return {"name": "stroke_scores"}
+        return {"name": "strokes"}
 
     def look(self, model: nn.Module, inputs: PictureBatch | SketchBatch) -> Looked:
         """One forward pass; the model's modes are the caller's affair.
@@ -106,7 +105,7 @@ class StrokeAttention:
     @property
     def settings(self) -> dict[str, Any]:
         """Its name and its choice."""
-        return {"name": "stroke_attention", "layers": self.layers}
+        return {"name": "attention", "layers": self.layers}
 
     def look(self, model: nn.Module, inputs: PictureBatch | SketchBatch) -> Looked:
         """One forward pass; the model's modes are the caller's affair.
@@ -148,7 +147,7 @@ def _of_tokens(model: StrokeModel, batch: SketchBatch) -> Looked:
     def read(target: Int[Tensor, " items"]) -> Maps:
         return padded(_slope(logits, target, presence), there)
 
-    return _looked(logits, read)
+    return Looked.from_pass(logits, read)
 
 
 def _of_layers(model: PictureModel, batch: SketchBatch) -> Looked:
@@ -167,12 +166,7 @@ def _of_layers(model: PictureModel, batch: SketchBatch) -> Looked:
         slope = _slope(logits, target, picture).index_select(0, batch.sketch_of_stroke)
         return padded((slope * layers).sum((1, 2)), there)
 
-    return _looked(logits, read)
-
-
-def _looked(logits: Tensor, read: Callable[[Tensor], Maps]) -> Looked:
-    """Where the caller has gradients switched off, maps are numbers and logits carry no graph."""
-    return Looked(logits if torch.is_grad_enabled() else logits.detach(), read)
+    return Looked.from_pass(logits, read)
 
 
 def _slope(logits: Tensor, target: Int[Tensor, " items"], of: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What people said about a map: covers it what is necessary, and nothing unnecessary?"""
+"""What people said about a map: does it cover what is necessary, and nothing unnecessary?"""
 
 from __future__ import annotations
 
@@ -21,6 +21,16 @@ CELLS = {
 """Of the matrix: is the answer right (accurate), and is it right for a reason (reasonable)."""
 
 Kind = Literal["people", "proposed"]
+
+
+def cell_of(*, reasonable: bool, accurate: bool) -> str:
+    """The cell of the matrix that two answers give.
+
+    Example:
+        >>> cell_of(reasonable=False, accurate=True)
+        'UA'
+    """
+    return ("R" if reasonable else "U") + ("A" if accurate else "I")
 
 
 @dataclass(frozen=True)
@@ -93,7 +103,7 @@ class Verdict:
     @property
     def cell(self) -> str:
         """Where it stands in the matrix: RA, UA, RI or UI."""
-        return ("R" if self.reasonable else "U") + ("A" if self.accurate else "I")
+        return cell_of(reasonable=self.reasonable, accurate=self.accurate)
 
 
 COLUMNS = tuple(field.name for field in fields(Verdict))

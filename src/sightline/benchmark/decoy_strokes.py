@@ -99,9 +99,9 @@ class DecoyStrokes:
         validation: as in training, since nobody has noticed yet.
         test: the decoy tells some class, drawn by luck from all.
         conflicting: the decoy tells another class, drawn by luck from the others.
-        clean_training: without decoys, for the reference; so are the two that follow.
-        clean_validation: see above.
-        clean_test: see above.
+        clean_training: that of training without decoys, for the reference.
+        clean_validation: the same of validation.
+        clean_test: the same of the test.
     """
 
     classes: tuple[str, ...]

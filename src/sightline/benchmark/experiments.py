@@ -28,9 +28,9 @@ from sightline.benchmark.decoy_digits import (
 from sightline.benchmark.exact_gradient import layer_gradients
 from sightline.benchmark.ledger import Experiment, Finished, Ledger
 from sightline.benchmark.lessons import (
-    Lesson,
     Network,
     Study,
+    TaughtRun,
     guided_examples,
     run,
     settings_of,
@@ -275,7 +275,7 @@ def cosines(study: Study, experiment: Experiment, out: Path) -> Finished:
     """
     started = time.monotonic()
     splits = study.splits(experiment.seed, out)
-    model = Lesson(study, experiment, splits, out).without_labels()
+    model = TaughtRun(study, experiment, splits, out).without_labels()
     examples = guided_examples(experiment, splits.training)
     rows = examples.labelled
     batch, target = examples.batch(rows), examples.targets(rows)

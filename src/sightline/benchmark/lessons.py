@@ -138,14 +138,14 @@ def run(
     check(study, experiment)
     splits = study.splits(experiment.seed, folder)
     started = time.monotonic()
-    model = Lesson(study, experiment, splits, folder, progress).taught()
+    model = TaughtRun(study, experiment, splits, folder, progress).taught()
     seconds = round(time.monotonic() - started, 1)
     measures = measured(model, splits, study.networks[experiment.network].watched)
     return Finished(experiment, measures, seconds, settings_of(study, experiment))
 
 
 @dataclass(frozen=True, eq=False)
-class Lesson:
+class TaughtRun:
     """How the model of one run comes about.
 
     Args:

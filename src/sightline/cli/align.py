@@ -82,7 +82,13 @@ for command in (look, measure, matrix, queue, agreement, convert, study):
 @click.option("--epochs", type=click.IntRange(1), help="Default: 20 in phase 1, 10 in phase 2.")
 @click.option("--batch", type=click.IntRange(1), default=32, show_default=True)
 @click.option("--lr", type=click.FloatRange(0, min_open=True), help="Default: 1e-3, then 1e-4.")
-@click.option("--precision", default="32-true", show_default=True, help="Lightning Fabric's name.")
+@click.option(
+    "--precision",
+    type=click.Choice(["32-true", "bf16-mixed", "16-mixed"]),
+    default="32-true",
+    show_default=True,
+    help="Lightning Fabric's name.",
+)
 @click.option("--no-augmentation", is_flag=True, help="Show items as they are.")
 @click.option("--no-test", is_flag=True, help="Leave the test split for another day.")
 @about_a_task
@@ -107,8 +113,8 @@ def align_train(
 ) -> None:
     """Train a classifier for its task (phase 1), and for where it looks (phase 2).
 
-    DATA is a folder of class folders with photos (or train, valid and test folders of those), or
-    drawings as ``sightline train sketch`` reads them. OUT/model is the epoch that was best on the
+    DATA is a folder of class folders with photos (or train, valid and test folders of those), a
+    .csv that lists photos beside it (file, label, split), or drawings as ``sightline train sketch`` reads them. OUT/model is the epoch that was best on the
     validation split; the test split is measured once, at the end, and OUT/measures.json keeps it.
     A killed run goes on where it stopped. Under ``torchrun`` several processes train together.
     """

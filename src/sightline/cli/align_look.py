@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from sightline.cli.align_matrix import WANT
 from sightline.cli.align_task import CATEGORY, SPLIT, VERDICTS, Asked, about_a_task
 from sightline.cli.options import AS_JSON
 
@@ -59,8 +60,8 @@ def measure(
         click.echo(f"wrote proposed verdicts to {propose}: a person decides", err=True)
     if against is not None:
         other = asked.model(against, items)
-        later = measure_split(other, items, lesson, split, source, verdicts=people)
-        change = compare(found, later)
+        # what people said of the first model's maps says nothing of this one's
+        change = compare(found, measure_split(other, items, lesson, split, source))
         click.echo(json.dumps(change.as_dict()) if as_json else change.markdown())
     else:
         click.echo(json.dumps(found.as_dict()) if as_json else found.markdown())
@@ -71,19 +72,30 @@ def measure(
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of all of it.")
 @SPLIT
+@VERDICTS
 @click.option(
     "--strategy",
     type=click.Choice(["unreasonable-first", "disagreement", "uncertain", "cells", "random"]),
-    default="unreasonable-first",
-    show_default=True,
-    help="Of the queue.",
+    help="Of the queue. Default: unreasonable-first, or uncertain where nothing else is known.",
 )
+@WANT
 @about_a_task
-def look(*, asked: Asked, model: str, data: Path, out: Path, split: str, strategy: str) -> None:
+def look(
+    *,
+    asked: Asked,
+    model: str,
+    data: Path,
+    out: Path,
+    split: str,
+    verdicts: Path | None,
+    strategy: str | None,
+    want: tuple[tuple[str, int], ...],
+) -> None:
     """See where a model looks, and which items deserve a person's minute first.
 
     Writes the queue with its reasons and a picture of every item under its map; where there are
-    labels, also proposed verdicts, their matrix and examples of each cell.
+    labels, also proposed verdicts, their matrix and examples of each cell. Items that people
+    judged already (--verdicts) come last.
     """
     from sightline.alignment.overview import overview
     from sightline.allocator import keep_freed_memory
@@ -96,7 +108,9 @@ def look(*, asked: Asked, model: str, data: Path, out: Path, split: str, strateg
         asked.lesson(items, data),
         split,
         asked.source(items),
+        judged=asked.cells(verdicts, items),
         strategy=strategy,
+        wanted=dict(want),
         seed=asked.seed,
     )
     found.write(out)

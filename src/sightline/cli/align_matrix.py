@@ -40,6 +40,14 @@ class Wanted(click.ParamType[tuple[str, int]]):
         return cell, int(count)
 
 
+WANT = click.option(
+    "--want",
+    type=Wanted(),
+    multiple=True,
+    help="Labels wanted of a cell of the matrix, as UA=20; may be repeated.",
+)
+
+
 @click.command()
 @click.argument("verdicts", type=FILE)
 @click.option("--against", type=FILE, help="Later verdicts on the same items: what changed.")
@@ -78,12 +86,7 @@ def matrix(
 @click.argument("candidates", type=FILE)
 @click.option("--strategy", type=click.Choice(STRATEGY_NAMES), default=STRATEGY_NAMES[0])
 @click.option("--first", type=click.IntRange(1), default=20, show_default=True, help="To print.")
-@click.option(
-    "--want",
-    type=Wanted(),
-    multiple=True,
-    help="Labels wanted of a cell of the matrix, as UA=20; may be repeated.",
-)
+@WANT
 @click.option("--seed", default=0, show_default=True, help="Of the luck that breaks ties.")
 @click.option("--out", type=FILE, help="The whole queue, as .csv or .jsonl.")
 @AS_JSON

@@ -33,7 +33,7 @@ def study() -> None:
     "--photos",
     type=click.Path(path_type=Path),
     required=True,
-    help="Folder of the original photos; each is an item.",
+    help="Folder of the original photos, also in folders of it; those with maps are the items.",
 )
 @click.option(
     "--maps",
@@ -41,7 +41,7 @@ def study() -> None:
     multiple=True,
     required=True,
     metavar="MODEL=FOLDER",
-    help="Pictures of a model's maps, named as the photos are. Once a model.",
+    help="Pictures of a model's maps, at the paths of the photos. Once a model.",
 )
 @click.option("--task", default="", help="What the models decide, as raters are told.")
 @click.option("--author", default="", help="Of the study.")
@@ -52,16 +52,14 @@ def create(
     """Make a study of photos and of pictures of maps over them."""
     from sightline.alignment.study import RatingStudy
 
-    folders = _folders(maps)
-    files = {path.name: path for path in _by_stem(photos).values()}
-    found = {model: _by_stem(folder) for model, folder in folders.items()}
-    _refuse_missing(list(files.values()), found)
+    found = {model: _by_path(folder) for model, folder in _folders(maps).items()}
+    files = _with_maps(photos, found)
     made = RatingStudy.create(
         study,
         list(files),
-        list(folders),
+        list(found),
         photo=lambda item: files[item],
-        map_of=lambda item, model: found[model][files[item].stem],
+        map_of=lambda item, model: found[model][_stem(item)],
         seed=seed,
         author=author,
         task=task,
@@ -191,29 +189,44 @@ def _folders(maps: tuple[str, ...]) -> dict[str, Path]:
     return folders
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
-    """Photos and maps are paired by their names without the suffix."""
-    from sightline.errors import AlignmentError
-    from sightline.image.read import photo_files
+def _stem(item: str) -> str:
+    """A path without its suffix, by which photos and maps are paired."""
+    return Path(item).with_suffix("").as_posix()
 
-    files = photo_files(folder)
-    found = {path.stem: path for path in files}
-    twice = next((path.name for path in files if found[path.stem] is not path), None)
-    if twice is not None:
-        raise AlignmentError(f"{folder} has {twice} and another picture of that name; keep one")
+
+def _by_path(folder: Path) -> dict[str, Path]:
+    from sightline.alignment.formats.read import photo_names
+    from sightline.errors import AlignmentError
+
+    found: dict[str, Path] = {}
+    for name in photo_names(folder):
+        if _stem(name) in found:
+            raise AlignmentError(f"{folder} has {name} and another picture of that name; keep one")
+        found[_stem(name)] = folder / name
     return found
 
 
-def _refuse_missing(photos: list[Path], found: dict[str, dict[str, Path]]) -> None:
+def _with_maps(photos: Path, found: dict[str, dict[str, Path]]) -> dict[str, Path]:
+    """The photos of which every model has a map, by their paths; a study shows all on each."""
     from sightline.errors import AlignmentError
 
+    shown = {path.relative_to(photos).as_posix(): path for path in _by_path(photos).values()}
+    some = {name for name in shown if any(_stem(name) in maps for maps in found.values())}
     for model, maps in found.items():
-        missing = [photo.name for photo in photos if photo.stem not in maps]
+        missing = sorted(name for name in some if _stem(name) not in maps)
         if missing:
             raise AlignmentError(
-                f"{len(missing)} of {len(photos)} photos have no map of {model!r} "
+                f"{len(missing)} of {len(some)} photos have no map of {model!r} "
                 f"({', '.join(missing[:3])}); a study shows every model on every photo"
             )
+    if not some:
+        raise AlignmentError(
+            f"no map has the path of a photo in {photos}: maps lie in their folder as the photos "
+            "in theirs, as 'sightline align look' writes them"
+        )
+    if len(some) < len(shown):
+        click.echo(f"{len(shown) - len(some)} photos without maps are left out", err=True)
+    return {name: path for name, path in shown.items() if name in some}
 
 
 def _record(sheet: Sheet) -> dict[str, object]:

@@ -102,7 +102,7 @@ class Asked:
         from sightline.alignment.labels import AttentionLabels
         from sightline.alignment.phases import Lesson
 
-        photos = None if items.are_drawings else data
+        photos = None if items.are_drawings else data if data.is_dir() else data.parent
         unknown: OnUnknown = "skip" if self.skip_unknown else "raise"
         rows: list[AttentionLabel] = []
         for file in self.label_files:

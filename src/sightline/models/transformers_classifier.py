@@ -16,7 +16,7 @@ PUBLISHED = (224, 224)
 """What a classifier reads that says nothing of it."""
 
 _HEADS = ("classifier", "head", "fc")
-"""Parts of a weight's name that tell a head for classes."""
+"""First parts of a weight's name that tell a head for classes."""
 
 _SMALL: dict[str, dict[str, Any]] = {
     "resnet": {
@@ -50,8 +50,8 @@ def transformers_classifier(
 
     Args:
         name: a folder, or ``"org/name"``, which is downloaded once and cached.
-        labels: names of the classes; where their number is not the config's, the head is new, with
-            random weights.
+        labels: names of the classes. Where the model has the same names, it keeps their order;
+            where their number is not the config's, the head is new, with random weights.
         size: of its pictures, instead of the processor's.
         revision: of a hub repository.
 
@@ -63,7 +63,7 @@ def transformers_classifier(
     try:
         config = auto_config.from_pretrained(name, revision=revision, trust_remote_code=False)
         processor = _processor(name, revision)
-        for key, value in _named(labels).items():
+        for key, value in _named(_in_own_order(config, labels)).items():
             setattr(config, key, value)
         module, report = auto_model.from_pretrained(
             name,
@@ -143,6 +143,12 @@ def _auto() -> tuple[Any, Any]:
     return AutoConfig, AutoModelForImageClassification
 
 
+def _in_own_order(config: Any, labels: Sequence[str] | None) -> Sequence[str] | None:
+    """None where the model knows these very classes: its head keeps them in its own order."""
+    own = getattr(config, "id2label", None) or {}
+    return None if labels is not None and set(own.values()) == set(labels) else labels
+
+
 def _named(labels: Sequence[str] | None) -> dict[str, Any]:
     if labels is None:
         return {}
@@ -157,7 +163,7 @@ def _only_the_head_is_new(
 ) -> None:
     """Random weights anywhere else would be a surprise."""
     new = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
-    lost = sorted(key for key in new if not any(head in key for head in _HEADS))
+    lost = sorted(key for key in new if key.split(".")[0] not in _HEADS)
     if lost:
         raise ModelError(
             f"{name} does not fit its config: {len(lost)} weights are missing or of another shape, "

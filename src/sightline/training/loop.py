@@ -36,6 +36,7 @@ def train(
     folder: Path,
     *,
     objective: Objective | None = None,
+    origin: str = "",
     progress: Progress | None = None,
     processes: Processes = ALONE,
 ) -> list[dict[str, Any]]:
@@ -59,6 +60,7 @@ def train(
         recipe: the settings; ``recipe.batch`` is divided among the processes.
         folder: of the run, where every process can read it. Only the first one writes.
         objective: what is made smaller; by default the cross entropy of the task.
+        origin: tells what the run began with; one with another origin is not continued.
         progress: is told of steps and epochs.
         processes: those that train together; all must call this.
 
@@ -68,6 +70,7 @@ def train(
     """
     objective = objective or CrossEntropy(recipe.smoothing)
     run = _Run(model, recipe, folder, objective, processes)
+    run.origin = origin
     run.resume()
     with torch.random.fork_rng(devices=[]), modes_of(model):
         for epoch in range(len(run.history), recipe.epochs):
@@ -94,7 +97,7 @@ class _Run:
         processes: Processes,
     ) -> None:
         self.model, self.recipe, self.folder = model, recipe, folder
-        self.objective, self.processes = objective, processes
+        self.objective, self.processes, self.origin = objective, processes, ""
         self.beside = objective.learnt or nn.Module()
         # Fabric's own strategies want a wrapped model that is fed tensors; gradients are added here
         device = [processes.device] if torch.cuda.is_available() else 1
@@ -250,6 +253,7 @@ class _Run:
             "recipe": json.dumps(self.recipe.as_dict()),
             "objective": json.dumps(self.objective.settings),
             "history": json.dumps(self.history),
+            "origin": self.origin,
         }
         with replace_file(self.folder / CHECKPOINT) as stream:
             stream.write(save(tensors, meta))
@@ -275,6 +279,11 @@ class _Run:
             raise SightlineError(
                 f"{self.folder} holds a run of another recipe, guide or labels; give another "
                 "--out, or the same settings to continue it"
+            )
+        if meta.get("origin", "") != self.origin:
+            raise SightlineError(
+                f"{self.folder} holds a run that began with another model or other items; give "
+                "another --out, or remove it"
             )
         self.model.load_state_dict(_under("now/", tensors))
         self.beside.load_state_dict(_under("beside/", tensors))

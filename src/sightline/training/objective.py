@@ -50,11 +50,15 @@ class CrossEntropy:
 
     Args:
         smoothing: of the labels.
+        chooses: which number chooses the best epoch; ``"epoch"``: the last one.
     """
 
     smoothing: float = 0.0
     chooses: str = "valid_top1"
-    learnt: None = None
+
+    @property
+    def learnt(self) -> None:
+        """Nothing."""
 
     @property
     def settings(self) -> dict[str, Any]:

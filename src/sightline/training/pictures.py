@@ -102,10 +102,3 @@ class Pictures:
     def targets(self, index: Int[Tensor, " chosen"]) -> Int[Tensor, " chosen"]:
         """Their labels."""
         return self.target[index]
-
-    def only(self, index: Int[Tensor, " chosen"]) -> Pictures:
-        """A smaller set, in this order."""
-        rows = index.tolist()
-        names = tuple(self.names[i] for i in rows) if self.names else ()
-        photos = tuple(self.photos[i] for i in rows) if self.photos else ()
-        return Pictures(self.pixels[index], self.target[index], names, photos)

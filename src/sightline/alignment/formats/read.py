@@ -144,13 +144,13 @@ def _is_task(told: Any) -> bool:
 
 
 def _read_coco(path: Path, told: Any, category: str | Sequence[str] | None) -> AttentionLabels:
-    from sightline.alignment.formats.coco import read_coco_labels
+    from sightline.alignment.formats.coco import MUST, MUST_NOT, read_coco_labels
 
     if category is None:
         rows = told.get("categories") or []
         names = [row.get("name") for row in rows if isinstance(row, dict)]
-        if names == ["must", "must not"]:
-            return read_coco_labels(path, category="must", must_not_category="must not")
+        if names == [MUST, MUST_NOT]:
+            return read_coco_labels(path, category=MUST, must_not_category=MUST_NOT)
         raise AlignmentError(
             f"{path} is COCO's: give category=, what has to be looked at; it has "
             f"{', '.join(map(str, names[:20])) or 'none'}"
@@ -173,7 +173,7 @@ def _sizes(told: Any, photos: str | os.PathLike[str] | None) -> dict[str, tuple[
     for entry in told:
         img = entry.get("img") if isinstance(entry, dict) else None
         name = img.replace("\\", "/").rsplit("/", 1)[-1] if isinstance(img, str) else ""
-        if name and (item := _found_name(by_name, name)) is not None:
+        if name and (item := found_name(by_name, name)) is not None:
             sizes[name] = read_photo(Path(photos) / safe_name(item, "a photo")).size
     return sizes
 
@@ -181,10 +181,15 @@ def _sizes(told: Any, photos: str | os.PathLike[str] | None) -> dict[str, tuple[
 def _named(labels: AttentionLabels, names: tuple[str, ...]) -> AttentionLabels:
     """Each label under the one name that it can mean; unknown ones stay, for `check` to tell."""
     by_name = Names(names)
-    return labels.renamed(lambda item: _found_name(by_name, item) or item)
+    return labels.renamed(lambda item: found_name(by_name, item) or item)
 
 
-def _found_name(names: Names, name: str) -> str | None:
+def found_name(names: Names, name: str) -> str | None:
+    """The item that a name means, as `Names.find` has it.
+
+    Raises:
+        AlignmentError: several items that it can be.
+    """
     try:
         return names.find(name)
     except PhotoError as error:
