@@ -122,21 +122,33 @@ _PUBLIC = {
     "analysis.accuracy": ["accuracy_under"],
     "analysis.ablation": ["ablation"],
     "alignment.labels": ["AttentionLabel", "AttentionLabels"],
-    "alignment.combine": ["combined"],
+    "alignment.combine": ["combined", "contradictions_of"],
+    "alignment.stroke_labels": ["label_parts", "label_index", "label_region"],
     "alignment.placing": ["at_size"],
     "alignment.formats.read": ["read_labels"],
     "alignment.formats.write": ["write_labels_as"],
     "alignment.verdicts": ["Verdict", "Verdicts", "read_verdicts", "write_verdicts"],
     "alignment.matrix": ["Matrix"],
     "alignment.proposed": ["propose"],
+    "alignment.queue": ["Candidate", "Queue"],
+    "alignment.annotators": [
+        "cohen_kappa",
+        "krippendorff_alpha",
+        "mask_agreement",
+        "verdict_agreement",
+    ],
     "alignment.map_sources": ["GradCamMaps", "InputGradients"],
     "alignment.stroke_sources": ["StrokeScores", "StrokeAttention"],
+    "alignment.stroke_occlusion": ["StrokeOcclusion"],
     "alignment.guides": ["GUIDES", "guide"],
+    "alignment.caipi": ["counterexamples"],
     "alignment.examples": ["GuidedExamples"],
     "alignment.objective": ["Guided"],
     "alignment.items": ["Items"],
     "alignment.phases": ["Lesson", "learn_task", "learn_where"],
+    "alignment.overview": ["overview"],
     "alignment.measures": ["measure_looking"],
+    "alignment.before_after": ["BeforeAfter"],
     "alignment.study": ["RatingStudy"],
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
@@ -157,7 +169,14 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from sightline.alignment.annotators import cohen_kappa as cohen_kappa
+    from sightline.alignment.annotators import krippendorff_alpha as krippendorff_alpha
+    from sightline.alignment.annotators import mask_agreement as mask_agreement
+    from sightline.alignment.annotators import verdict_agreement as verdict_agreement
+    from sightline.alignment.before_after import BeforeAfter as BeforeAfter
+    from sightline.alignment.caipi import counterexamples as counterexamples
     from sightline.alignment.combine import combined as combined
+    from sightline.alignment.combine import contradictions_of as contradictions_of
     from sightline.alignment.examples import GuidedExamples as GuidedExamples
     from sightline.alignment.formats.read import read_labels as read_labels
     from sightline.alignment.formats.write import write_labels_as as write_labels_as
@@ -171,11 +190,18 @@ if TYPE_CHECKING:
     from sightline.alignment.matrix import Matrix as Matrix
     from sightline.alignment.measures import measure_looking as measure_looking
     from sightline.alignment.objective import Guided as Guided
+    from sightline.alignment.overview import overview as overview
     from sightline.alignment.phases import Lesson as Lesson
     from sightline.alignment.phases import learn_task as learn_task
     from sightline.alignment.phases import learn_where as learn_where
     from sightline.alignment.placing import at_size as at_size
     from sightline.alignment.proposed import propose as propose
+    from sightline.alignment.queue import Candidate as Candidate
+    from sightline.alignment.queue import Queue as Queue
+    from sightline.alignment.stroke_labels import label_index as label_index
+    from sightline.alignment.stroke_labels import label_parts as label_parts
+    from sightline.alignment.stroke_labels import label_region as label_region
+    from sightline.alignment.stroke_occlusion import StrokeOcclusion as StrokeOcclusion
     from sightline.alignment.stroke_sources import StrokeAttention as StrokeAttention
     from sightline.alignment.stroke_sources import StrokeScores as StrokeScores
     from sightline.alignment.study import RatingStudy as RatingStudy

@@ -114,9 +114,10 @@ def align_train(
     """Train a classifier for its task (phase 1), and for where it looks (phase 2).
 
     DATA is a folder of class folders with photos (or train, valid and test folders of those), a
-    .csv that lists photos beside it (file, label, split), or drawings as ``sightline train sketch`` reads them. OUT/model is the epoch that was best on the
-    validation split; the test split is measured once, at the end, and OUT/measures.json keeps it.
-    A killed run goes on where it stopped. Under ``torchrun`` several processes train together.
+    .csv that lists photos beside it (file, label, split), or drawings as ``sightline train
+    sketch`` reads them. OUT/model is the epoch that was best on the validation split; the test
+    split is measured once, at the end, and OUT/measures.json keeps it. A killed run goes on where
+    it stopped. Under ``torchrun`` several processes train together.
     """
     from sightline.alignment.phases import PHASE_1, PHASE_2, learn_task, learn_where
     from sightline.allocator import keep_freed_memory
