@@ -178,7 +178,7 @@ def verdicts(path, *rows: Verdict):
 
 
 def test_verdicts_and_cell_weights_set_the_loss(home, tmp_path):
-    """All are UA, in which the task weighs nothing and attention 2."""
+    """All are UA, in which the task weighs nothing and attention 2; in validation, too."""
     names = [f"{split}/{kind}/{i}.png" for split in ("train", "valid")
              for kind in SCENES for i in range(4)]  # fmt: skip
     told = [Verdict(f"photos/{name}", True, outright=False, author="ada") for name in names]
@@ -191,7 +191,9 @@ def test_verdicts_and_cell_weights_set_the_loss(home, tmp_path):
     )
     assert weighed["train_task"] == 0
     assert weighed["train_attention"] == pytest.approx(2 * plain["train_attention"], rel=1e-3)
-    assert weighed["valid_score"] == pytest.approx(plain["valid_score"], rel=1e-5)
+    assert weighed["valid_attention"] == pytest.approx(2 * plain["valid_attention"], rel=1e-5)
+    assert weighed["valid_score"] == pytest.approx(-2 * plain["valid_attention"], rel=1e-5)
+    assert plain["valid_score"] < -plain["valid_attention"]
 
 
 def test_verdicts_of_nobody_on_nothing_or_of_several(home, tmp_path):
@@ -331,6 +333,55 @@ def test_classes_that_the_model_does_not_know(home, tmp_path):
     assert "the model knows no class boat, cup; it knows fish, star" in said
 
 
+def test_another_start_does_not_continue_a_run(home, tmp_path):
+    """Weights of another phase 1, or of another seed, are not what the folder's run began with."""
+    said = "holds a run that began with another model or other items; give another --out"
+    call = ("train", home / "photos", "--size", 16, *QUICK, "--no-test")
+    run(*call, "--out", tmp_path / "other", "--lr", "0.01")
+    run(*call, "--out", tmp_path / "other", "--lr", "0.01")  # the same start goes on
+    assert len((tmp_path / "other" / "metrics.jsonl").read_text().splitlines()) == 1
+    refit = ("--out", tmp_path / "other", "--lr", "0.01", "--model", home / "first" / "model")
+    assert said in refused(*call, *refit)
+    shutil.copytree(home / "photos", tmp_path / "photos")
+    (tmp_path / "photos" / "train" / "fish" / "0.png").unlink()
+    fewer = ("train", tmp_path / "photos", *call[2:], "--out", tmp_path / "other", "--lr", "0.01")
+    assert f"{tmp_path / 'other'} {said}" in refused(*fewer)
+
+    own = second(home, tmp_path / "second", "--labels", home / "marks", "--no-test")
+    run(*own)
+    run(*own)
+    swapped = [tmp_path / "other" / "model" if x == home / "first" / "model" else x for x in own]
+    assert swapped != list(own)
+    assert f"{tmp_path / 'second'} {said}" in refused(*swapped)
+
+
+def test_a_list_of_photos(home, labels, tmp_path):
+    """A .csv beside the photos: file, label and split; labels name the files as it does."""
+    shutil.copytree(home / "photos", tmp_path / "photos")
+    rows = ["file,label,split"]
+    for item in labels:
+        split, kind, _ = item.split("/")
+        rows.append(f"{item},a {kind},{split}")
+    listed = tmp_path / "photos" / "list.csv"
+    listed.write_text("\n".join(rows) + "\n")
+    out = tmp_path / "first"
+    spoken = run("train", listed, "--out", out, "--size", 16, *QUICK).output
+    assert "8 train, 8 valid, 4 test items of 2 classes" in spoken
+    model = load_classifier(out / "model")
+    assert model.labels == ("a fish", "a star")
+    call = ("train", listed, "--out", tmp_path / "second", "--model", out / "model", *QUICK)
+    spoken = run(*call, "--labels", home / "marks").output
+    assert "20 labelled items; " in spoken
+    told = json.loads((tmp_path / "second" / MEASURES).read_text())
+    assert told["measures"]["energy"]["count"] == 4
+    run("look", out / "model", listed, "--out", tmp_path / "look")
+    assert (tmp_path / "look" / "maps" / "valid" / "fish" / "0.png").is_file()
+    listed.write_text("\n".join([*rows, "../outside.png,a fish,train"]) + "\n")
+    said = refused("train", listed, "--out", tmp_path / "third", *QUICK)
+    assert "leaves its folder" in said
+    assert "list.csv, line 22" in said
+
+
 def test_no_label_that_counts(home, labels, tmp_path):
     bad = marks(tmp_path, labels["test/fish/0.png"])
     said = refused(*second(home, tmp_path / "out", "--labels", bad))
@@ -395,6 +446,25 @@ def test_measure_before_and_after_and_propose(home, tmp_path):
     assert not (tmp_path / "p.csv").exists()
 
 
+def test_what_people_said_of_one_model_is_not_said_of_another(home, labels, tmp_path):
+    """Their verdicts are on the first model's maps: the second has none, and no item moved."""
+    valid = sorted(item for item in labels if item.startswith("valid/"))
+    said = [Verdict(item, accurate=True, outright=i > 3, author="ada")
+            for i, item in enumerate(valid)]  # fmt: skip
+    write_verdicts(tmp_path / "v.csv", Verdicts.of_people(said))
+    after = tmp_path / "after"
+    run(*second(home, after, "--labels", home / "marks", "--lr", "0.01", "--no-test"))
+    call = ("measure", home / "first" / "model", home / "photos", "--labels", home / "marks",
+            "--verdicts", tmp_path / "v.csv", "--against", after / "model")  # fmt: skip
+    told = json.loads(run(*call, "--json").output)
+    assert told["moves"] is None
+    assert sum(rows["accuracy"]["count"] for rows in told["cells"].values()) == len(valid)
+    table = run(*call).output
+    assert "UA before" in table or "UI before" in table
+    for word in ("became", "reasonable before", "reasonable after", "McNemar"):
+        assert word not in table
+
+
 def test_measure_with_input_gradients(home):
     call = ("measure", home / "first" / "model", home / "photos", "--labels", home / "marks")
     told = json.loads(run(*call, "--maps", "input-gradients", "--json").output)
@@ -455,7 +525,9 @@ def test_look_writes_queue_maps_and_matrix(home, labels, tmp_path):
     queue = Queue.read(tmp_path / "queue.csv")
     assert sorted(queue.items) == valid
     assert queue.items[0] in spoken.output.splitlines()[0]
-    assert {c.item for c in read_candidates(tmp_path / "candidates.csv") if c.labelled} == {*valid}
+    assert not any(c.labelled for c in read_candidates(tmp_path / "candidates.csv")), (
+        "labels are what verdicts are proposed from, and no verdicts of people"
+    )
     for item in valid:
         with Image.open(home / "photos" / item) as photo:
             size = photo.size
@@ -467,6 +539,17 @@ def test_look_writes_queue_maps_and_matrix(home, labels, tmp_path):
     assert "proposed by the program" in (tmp_path / "matrix.md").read_text()
     assert (tmp_path / "matrix.png").stat().st_size > 1000
     assert (tmp_path / "cells.png").stat().st_size > 1000
+
+
+def test_look_puts_what_people_judged_last(home, labels, tmp_path):
+    judged = ["valid/fish/1.png", "valid/star/2.png"]
+    said = [Verdict(item, accurate=True, outright=True, author="ada") for item in judged]
+    write_verdicts(tmp_path / "v.csv", Verdicts.of_people(said))
+    run("look", home / "first" / "model", home / "photos", "--labels", home / "marks",
+        "--verdicts", tmp_path / "v.csv", "--out", tmp_path)  # fmt: skip
+    assert set(Queue.read(tmp_path / "queue.csv").items[-2:]) == set(judged)
+    found = read_candidates(tmp_path / "candidates.csv")
+    assert {c.item for c in found if c.labelled} == set(judged)
 
 
 def test_look_without_labels_tells_what_it_can(home, tmp_path):

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from guided import SCENES, scene_folders
+from sightline.alignment.study import RatingStudy
+from sightline.cli import main
 from sightline.cli.align_study import study as commands
 from sightline.errors import SightlineError
+from sightline.models.load_classifier import save_classifier
+from sightline.models.small_resnet import small_resnet
 
 MODELS = ("plain-resnet", "gradia-model")
 
@@ -121,10 +127,75 @@ def test_what_does_not_fit_is_told(folders):
     assert wrong.exit_code == 2
     assert "expected MODEL=FOLDER" in wrong.output
     (folders / "plain-resnet" / "owl.png").unlink()
-    maps = f"plain={folders / 'plain-resnet'}"
-    missing = run("create", folders / "s", "--photos", photos, "--maps", maps, fails=True)
+    both = [word for model in MODELS for word in ("--maps", f"{model}={folders / model}")]
+    missing = run("create", folders / "s", "--photos", photos, *both, fails=True)
     assert isinstance(missing.exception, SightlineError)
-    assert "1 of 2 photos have no map of 'plain' (owl.jpg)" in str(missing.exception)
+    assert "1 of 2 photos have no map of 'plain-resnet' (owl.jpg)" in str(missing.exception)
+    assert "a study shows every model on every photo" in str(missing.exception)
+    assert not (folders / "s").exists()
     Image.new("RGB", (6, 5)).save(photos / "duck.png")
-    twice = run("create", folders / "s", "--photos", photos, "--maps", maps, fails=True)
+    twice = run("create", folders / "s", "--photos", photos, *both, fails=True)
     assert "another picture of that name" in str(twice.exception)
+
+
+def test_maps_that_belong_to_no_photo(folders):
+    (folders / "deep" / "valid").mkdir(parents=True)
+    (folders / "plain-resnet").rename(folders / "deep" / "valid" / "cat")
+    maps = ("--maps", f"plain={folders / 'deep'}")
+    call = ("create", folders / "s", "--photos", folders / "photos")
+    done = run(*call, *maps, fails=True)
+    assert isinstance(done.exception, SightlineError)
+    assert f"no map has the path of a photo in {folders / 'photos'}" in str(done.exception)
+    assert "as 'sightline align look' writes them" in str(done.exception)
+    assert not (folders / "s").exists()
+    empty = folders / "empty"
+    empty.mkdir()
+    done = run(*call, "--maps", f"plain={empty}", fails=True)
+    assert f"{empty} has no photo" in str(done.exception)
+
+
+def test_from_two_looks_to_a_summary(tmp_path):
+    """Photos in class folders of a split, maps as ``align look`` writes them; the rest stays."""
+    labels = scene_folders(tmp_path / "photos", {"train": 2, "valid": 2, "test": 1})
+    for seed, name in enumerate(("look", "look2")):
+        model = small_resnet(SCENES, (16, 16), widths=(8, 8), stem_stride=1, seed=seed).eval()
+        save_classifier(model, tmp_path / f"model {name}")
+        words = ["look", str(tmp_path / f"model {name}"), str(tmp_path / "photos")]
+        done = CliRunner().invoke(main, ["align", *words, "--out", str(tmp_path / name)])
+        assert done.exit_code == 0, (done.output, done.exception)
+    made = tmp_path / "study"
+    maps = [f"first={tmp_path / 'look/maps'}", f"second={tmp_path / 'look2/maps'}"]
+    done = run("create", made, "--photos", tmp_path / "photos", "--maps", maps[0], "--maps",
+               maps[1])  # fmt: skip
+    assert "4 items, 2 models" in done.output
+    assert "6 photos without maps are left out" in done.stderr
+    valid = {item for item in labels if item.startswith("valid/")}
+    assert set(RatingStudy.open(made).items) == valid
+    seen = []
+    while (sheet := json.loads(run("next", made, "--rater", "ada", "--json").output)) is not None:
+        seen.append(sheet["item"])
+        for row in sheet["maps"]:
+            words = ["--necessary", "yes", "--nothing-unnecessary", "no", "--rating", 4]
+            run("rate", made, sheet["sheet"], row["letter"], *words)
+    assert sorted(seen) == sorted(valid)
+    found = json.loads(run("summary", made, "--json").output)
+    assert {row["model"] for row in found["models"]} == {"first", "second"}
+    assert {row["means"]["rating"]["estimate"] for row in found["models"]} == {4.0}
+    # each item's pictures are its own: a map lies over the photo that it is of
+    for item in valid:
+        row = next(r for r in RatingStudy.open(made).manifest["items"] if r["item"] == item)
+        assert pixels(made / row["photo"]) == pixels(tmp_path / "photos" / item)
+        shown = {told["model"]: pixels(made / told["file"]) for told in row["maps"].values()}
+        for model, name in (("first", "look"), ("second", "look2")):
+            assert shown[model] == pixels(tmp_path / name / "maps" / item)
+
+    (tmp_path / "look2/maps/valid/fish/0.png").unlink()
+    lacks = run("create", tmp_path / "s", "--photos", tmp_path / "photos", "--maps", maps[0],
+                "--maps", maps[1], fails=True)  # fmt: skip
+    assert isinstance(lacks.exception, SightlineError)
+    assert "1 of 4 photos have no map of 'second' (valid/fish/0.png)" in str(lacks.exception)
+
+
+def pixels(path) -> bytes:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB")).tobytes()

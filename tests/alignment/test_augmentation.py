@@ -106,7 +106,51 @@ def test_an_item_of_whose_label_nothing_remains_counts_no_more():
     left = moved.wanted.must.flatten(1).any(1)
     assert left.any()
     assert not left.all()
-    assert torch.equal(moved.wanted.weight, left.float())
+    assert torch.equal(moved.wanted.weight, left.float() * (30 / int(left.sum())))
+
+
+def test_an_item_that_loses_one_of_two_masks_counts_no_more():
+    """The other mask alone would claim more than was said: look here, or merely not there."""
+    count = 40
+    must, must_not = torch.zeros(2, count, 20, 20)
+    must[:, :2, :2] = 1  # a corner, which a crop can cut away
+    must_not[::2, 8:12, 8:12] = 1  # the middle, which none does; of every other item
+    must_not[1::4, -2:, -2:] = 1  # another corner
+    given = torch.linspace(0.5, 1.5, count) * (torch.arange(count) % 5 > 0)  # some have no label
+    batch = GuidedBatch(
+        PictureBatch(torch.rand(count, 3, 20, 20, generator=seeded())),
+        Wanted(must, must_not, given),
+        torch.ones(count),
+    )
+    wanted = GuidedAugmentation(PhotoAugmentation.off(crop=0.5))(batch, seeded()).wanted
+    whole, only_one, expected = 0, 0, []
+    for i in range(count):
+        pairs = ((must[i], wanted.must[i]), (must_not[i], wanted.must_not[i]))
+        lost = [bool(before.any()) and not bool(now.any()) for before, now in pairs]
+        only_one += any(lost) and bool(wanted.must[i].any() or wanted.must_not[i].any())
+        expected.append(0.0 if any(lost) else float(given[i]))
+        whole += expected[-1] > 0
+    assert only_one > 3
+    assert whole < int((given > 0).sum())
+    # GRADIA's sum is over the labelled items of the batch, divided by their number
+    scale = int((given > 0).sum()) / whole
+    assert wanted.weight.tolist() == pytest.approx([scale * weight for weight in expected])
+
+
+def test_a_mask_that_an_item_never_had_is_not_lost():
+    batch = bright_squares()
+    only = replace(batch.wanted, must_not=torch.zeros_like(batch.wanted.must_not))
+    moved = GuidedAugmentation(TURNING)(batch.with_inputs(batch.inputs, only), seeded())
+    assert torch.equal(moved.wanted.weight, batch.wanted.weight)
+
+
+def test_nothing_that_remains_is_no_division_by_zero():
+    batch = one_drawing([3] * 12, [1.0] + [0.0] * 11)
+    lost = [
+        GuidedAugmentation(replace(STILL, drop=1.0))(batch, seeded(seed)).wanted
+        for seed in range(20)
+    ]
+    assert {float(wanted.weight) for wanted in lost if not wanted.must.any()} == {0.0}
 
 
 def test_places_of_a_photo_move_too():

@@ -94,6 +94,24 @@ def test_groups_cells_and_moves():
     assert json.loads(json.dumps(found.as_dict()))["moves"]["items"] == 10
 
 
+def test_cells_known_before_alone_claim_no_move():
+    """People judged the maps of the first model; of the second's nobody said anything."""
+    before = Measured(
+        rows([1, 0, 1], [0.1, 0.2, 0.3], cell="UA"), {"cells": BY_PEOPLE, "map": "predicted"}
+    )
+    after = Measured(rows([1, 1, 1], [0.3, 0.4, 0.5]), {"cells": "nothing", "map": "predicted"})
+    found = compare(before, after)
+    assert found.moves is None
+    assert found.as_dict()["moves"] is None
+    assert found.cells["UA"]["iou"].change.difference.estimate == pytest.approx(0.2)
+    assert found.cells["UA"]["accuracy"].count == 3
+    with pytest.raises(AlignmentError, match=r"cells: 'nothing' before, .* after"):
+        compare(after, before)
+    elsewhere = replace(after, settings={"cells": "nothing", "map": "true"})
+    with pytest.raises(AlignmentError, match=r"two ways \(map: 'predicted' before, 'true' after\)"):
+        compare(before, elsewhere)
+
+
 def test_what_cannot_be_paired_is_told():
     before = Measured(rows([1, 1]), {"threshold": 0.5})
     with pytest.raises(AlignmentError, match=r"threshold: 0\.5 before, 0\.75 after"):

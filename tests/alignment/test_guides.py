@@ -60,7 +60,7 @@ def test_each_teaches_a_recogniser_of_strokes(name, source):
 
 
 def test_choices():
-    assert guide("rrr").strength == RRR_STRENGTH == 1000
+    assert guide("rrr").strength == RRR_STRENGTH == pytest.approx(1000 / 255**2)
     assert guide("rrr", strength=3).strength == 3
     assert guide("rrr", source="grad-cam").strength == 1
     assert guide("gradia", layer="4").source == GradCamMaps("4")
@@ -75,7 +75,35 @@ def test_choices():
         "loss": {"name": "gradia", "blur": True},
         "strength": 1.0,
     }
-    assert SOURCES == ("grad-cam", "input-gradients", "strokes", "attention")
+    assert SOURCES == ("grad-cam", "input-gradients", "strokes", "attention", "occlusion")
+
+
+def test_the_strength_of_rrr_is_the_published_one_for_pixels_to_1():
+    """The same network on greys to 255, with 1000, is punished as much as ours on pixels to 1."""
+
+    class Of255(nn.Module):
+        def __init__(self, net):
+            super().__init__()
+            self.net = net
+
+        def forward(self, greys):
+            return self.net(greys / 255)
+
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(192, 5), nn.Tanh(), nn.Linear(5, 3)).double()
+    pixels, target = torch.rand(2, 3, 8, 8, dtype=torch.float64), torch.tensor([0, 2])
+    wrong = torch.zeros(2, 8, 8, dtype=torch.float64)
+    wrong[:, 2:5, 3:7] = 1
+    wanted = Wanted(torch.zeros_like(wrong), wrong, torch.ones(2, dtype=torch.float64))
+    found = []
+    for model, scale, chosen in (
+        (net, 1, guide("rrr")),
+        (Of255(net), 255, guide("rrr", strength=1000)),
+    ):
+        looked = chosen.source.look(model, PictureBatch(pixels * scale))
+        found.append(chosen.strength * chosen.loss(looked.maps(target), wanted))
+    torch.testing.assert_close(found[0], found[1])
+    assert (found[0] > 0).all()
 
 
 def test_errors():

@@ -86,6 +86,19 @@ def test_independent_counts_have_odds_of_one():
     assert "independent" in Matrix.from_counts(ra=20, ua=10, ri=40, ui=20).text()
 
 
+def test_those_that_exclude_each_other_do_not_go_together():
+    """The odds of reasonable are a tenth where the answer is right; Fisher's test is sure."""
+    matrix = Matrix.from_counts(ra=10, ua=40, ri=50, ui=20)
+    assert matrix.association.p_value < 0.05
+    assert matrix.association.odds_ratio.estimate == pytest.approx(10 * 20 / (40 * 50))
+    said = matrix.text()
+    assert "reasonable and accurate seldom go together: odds ratio 0.1 [" in said
+    assert "accurate go together" not in said
+    few = Matrix.from_counts(ra=1, ua=2, ri=2, ui=1).text()
+    assert "cannot be told from independent" in few
+    assert "go together" not in few
+
+
 def test_from_verdicts_counts_cells():
     matrix = of({"a": "RA", "b": "UA", "c": "UA", "d": "UI"})
     assert dict(matrix.counts) == {"RA": 1, "UA": 2, "RI": 0, "UI": 1}

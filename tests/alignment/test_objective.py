@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -185,7 +185,9 @@ def test_settings_tell_the_guide_and_what_was_taught():
 # --- validation -----------------------------------------------------------------------------------
 
 
-def plain_numbers(net: nn.Module, data: GuidedExamples, chosen: Guide) -> dict[str, float]:
+def plain_numbers(
+    net: nn.Module, data: GuidedExamples, chosen: Guide, smoothing: float = 0.0
+) -> dict[str, float]:
     """Item after item, nothing shared with the code under test but the map and the loss."""
     hits, task, far = 0, [], []
     for i in range(len(data)):
@@ -193,9 +195,12 @@ def plain_numbers(net: nn.Module, data: GuidedExamples, chosen: Guide) -> dict[s
         looked = chosen.source.look(net, item.inputs)
         target = data.targets(torch.tensor([i]))
         hits += int(looked.logits.argmax()) == int(target)
-        task.append(-looked.logits.log_softmax(1)[0, int(target)].item())
+        wrong = -looked.logits.detach().log_softmax(1)[0]
+        smooth = (1 - smoothing) * wrong[int(target)] + smoothing * wrong.mean()
+        task.append(data.task_weight.get(i, 1.0) * smooth.item())
         if i in data.labelled.tolist():
-            far.append(chosen.loss(looked.maps(target), item.wanted).item())
+            weight = data.attention_weight.get(i, 1.0)
+            far.append(weight * chosen.loss(looked.maps(target), item.wanted).item())
     return {
         "valid_top1": hits / len(data),
         "valid_attention": sum(far) / len(far) if far else 0.0,
@@ -213,8 +218,29 @@ def test_validation_against_a_plain_loop(batch, source, monkeypatch):
     data = (guided_squares if source is None else guided_drawings)(7, [1, 2, 6])
     chosen = guide("gradia", strength=0.3, source=source)
     found = Guided(chosen, smoothing=0.2).validate(net, data, ALONE)
-    assert found == pytest.approx(plain_numbers(net, data, chosen), rel=1e-5)
+    assert found == pytest.approx(plain_numbers(net, data, chosen, 0.2), rel=1e-5)
     assert found["valid_attention"] > 0
+
+
+@pytest.mark.parametrize("batch", [2, 3, 32])
+def test_items_weigh_in_validation_as_in_training(batch, monkeypatch):
+    """Cells and labels weigh; how items fall into batches does not."""
+    monkeypatch.setattr(module, "BATCH", batch)
+    pictures, labels = squares(8, 5)
+    cells = {"0.png": "UA", "1.png": "RI", "3.png": "RA", "6.png": "UI"}
+    kept = [replace(labels[i], weight=(1 + i) / 8) for i in (0, 1, 3, 4, 6)]
+    data = GuidedExamples.from_labels(pictures, pictures.names, kept, cells=cells)
+    net, chosen = picture_net().eval(), guide("gradia", strength=0.7)
+    found = Guided(chosen, smoothing=0.1).validate(net, data, ALONE)
+    assert found == pytest.approx(plain_numbers(net, data, chosen, 0.1), rel=1e-5)
+    everything = torch.arange(8)
+    terms = Guided(chosen, smoothing=0.1).losses(
+        net, data.batch(everything), data.targets(everything)
+    )
+    assert found["valid_score"] == pytest.approx(-whole(terms).item(), rel=1e-5)
+    plain = GuidedExamples.from_labels(pictures, pictures.names, [labels[i] for i in (0, 1, 3, 4)])
+    unweighed = Guided(chosen, smoothing=0.1).validate(net, plain, ALONE)
+    assert abs(found["valid_score"] - unweighed["valid_score"]) > 1e-3
 
 
 def test_validation_without_labels_and_of_the_map_that_training_reads():

@@ -9,16 +9,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from guided import SCENES, scene_folders
 from sightline.alignment.augmentation import GuidedAugmentation
 from sightline.alignment.guides import guide
-from sightline.alignment.items import Items
+from sightline.alignment.items import Items, examples_of
 from sightline.alignment.labels import AttentionLabel
+from sightline.alignment.objective import Guided
 from sightline.alignment.phases import (
     PHASE_1,
     PHASE_2,
     Lesson,
+    chooses_by,
     labels_of_model,
     learn_task,
     learn_where,
@@ -29,6 +32,7 @@ from sightline.alignment.phases import (
 from sightline.errors import AlignmentError, SightlineError
 from sightline.image.augment import PhotoAugmentation
 from sightline.models.small_resnet import small_resnet
+from sightline.training.loop import CHECKPOINT
 
 FAST_1 = replace(PHASE_1, epochs=6, batch=8, lr=5e-3, augmentation=None, ema=0.5)
 FAST_2 = replace(PHASE_2, epochs=6, batch=8, lr=5e-3, augmentation=PhotoAugmentation(), ema=0.5)
@@ -61,6 +65,12 @@ def first(items, tmp_path_factory):
     history = learn_task(model, items, folder=tmp_path_factory.mktemp("one"), recipe=FAST_1)
     assert history[-1]["valid_top1"] == 1.0
     return model
+
+
+def weights_of(folder, prefix):
+    """Weights of a run's checkpoint."""
+    tensors = load_file(folder / CHECKPOINT)
+    return {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
 
 
 def again(model):
@@ -214,6 +224,97 @@ def test_bad_lessons(lesson):
     for pair in ((-1.0, 1.0), (1.0, math.nan), (math.inf, 1.0)):
         with pytest.raises(AlignmentError, match=r"the weights of UA are .*; expected numbers fr"):
             replace(lesson, weights={**lesson.weights, "UA": pair})
+
+
+def test_photos_are_varied_by_the_recipes_of_the_library(items, lesson, tmp_path):
+    """Neither has an augmentation of drawings, which no photo could be varied by."""
+    model = net()
+    assert PHASE_1.augmentation is None
+    assert PHASE_2.augmentation is None
+    one, two = (replace(recipe, epochs=1) for recipe in (PHASE_1, PHASE_2))
+    assert learn_task(model, items, folder=tmp_path / "1", recipe=one)[0]["train_loss"] > 0
+    (row,) = learn_where(model, items, lesson, guide("gradia"), folder=tmp_path / "2", recipe=two)
+    assert row["train_attention"] > 0
+
+
+def test_without_a_recipe_both_phases_take_their_own(items, lesson, tmp_path, monkeypatch):
+    seen = []
+
+    def train(model, training, validation, recipe, folder, **_):
+        seen.append(recipe)
+        return []
+
+    monkeypatch.setattr("sightline.alignment.phases.train", train)
+    learn_task(net(), items, folder=tmp_path)
+    learn_where(net(), items, lesson, guide("gradia"), folder=tmp_path)
+    assert seen == [PHASE_1, PHASE_2]
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_where_no_label_is_left_the_last_epoch_is_chosen(
+    left, first, items, lesson, tmp_path, monkeypatch
+):
+    """Accuracy alone is as blind as the model. Here every epoch scores worse than the one before."""
+    own = {n: lab for n, lab in lesson.labels.items() if left or n.startswith("train")}
+    falling = iter((3.0, 2.0, 1.0))
+    monkeypatch.setattr(
+        Guided, "validate", lambda *_: {"valid_top1": 1.0, "valid_score": next(falling)}
+    )
+    model, recipe = again(first), replace(FAST_2, epochs=3)
+    told = replace(lesson, labels=own)
+    learn_where(model, items, told, guide("gradia"), folder=tmp_path, recipe=recipe)
+    last = weights_of(tmp_path, "mean/")
+    state = model.state_dict()
+    assert all(torch.equal(state[name], last[name]) for name in state) == (not left)
+
+
+def test_what_chooses(items, lesson):
+    def examples(told):
+        classes = labels_of_model(net(), items)
+        data = examples_of(items.splits["valid"], classes, net())
+        return told.guided(items, "valid", data)
+
+    assert chooses_by(examples(lesson)) == "valid_score"
+    assert chooses_by(examples(Lesson({}))) == "epoch"
+    reasonable = replace(lesson, cells=dict.fromkeys(items.names, "RA"))
+    assert chooses_by(examples(reasonable)) == "epoch"
+
+
+def test_items_of_every_cell_are_measured(first, items, lesson):
+    """Cells weigh what is learnt. An item in RA has an energy like any other."""
+    source = guide("gradia").source
+    told = replace(lesson, cells={item.name: "RA" for item in items.splits["valid"]})
+    found, plain = (measure_split(first, items, x, "valid", source) for x in (told, lesson))
+    assert found.means["energy"].interval.estimate == plain.means["energy"].interval.estimate
+    assert found.means["energy"].count == 16
+    assert [row.energy for row in found.rows] == [row.energy for row in plain.rows]
+
+
+def test_another_start_or_other_items_do_not_continue_a_run(first, items, lesson, tmp_path):
+    said = "holds a run that began with another model or other items; give another --out"
+    one, two = (replace(recipe, epochs=1) for recipe in (FAST_1, FAST_2))
+
+    def task(model, items=items):
+        return learn_task(model, items, folder=tmp_path / "1", recipe=one)
+
+    def where(model, items=items):
+        return learn_where(model, items, lesson, guide("gradia"), folder=tmp_path / "2", recipe=two)
+
+    other = again(first)
+    other.module.head.bias.data[0] += 0.125
+    train = items.splits["train"]
+    fewer = replace(items, splits={**items.splits, "train": train[1:]})
+    called = train[0]._replace(label=SCENES[train[0].label == SCENES[0]])
+    renamed = replace(items, splits={**items.splits, "train": (called, *train[1:])})
+    for go in (task, where):
+        row, finished = go(again(first)), again(first)
+        assert go(finished) == row
+        for start, own in ((other, items), (first, fewer), (first, renamed)):
+            untouched = again(start)
+            with pytest.raises(SightlineError, match=said):
+                go(untouched, own)
+            before, after = start.state_dict(), untouched.state_dict()
+            assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_other_labels_do_not_continue_a_run(first, items, lesson, tmp_path):

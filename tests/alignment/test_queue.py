@@ -322,7 +322,37 @@ def test_each_seed_pairs_the_same_start_and_the_table_has_them_all():
     assert curve.as_dict()["scores"]["random"] == [[2.5, 4.5], [2.7, 4.7]]
     table = curve.markdown()
     assert "2 seeds" in table
-    assert "| random | 4 | 4.6000 [4.5000, 4.7000] | 1 [1, 1] | – |" in table
+    # Student's t of one degree of freedom: 12.7062 standard errors of 0.1
+    assert "Student's t" in table
+    assert "| random | 4 | 4.6000 [3.3294, 5.8706] | 1 [1, 1] | – |" in table
+
+
+def test_intervals_of_gains_are_students():
+    """Five seeds: 2.776 standard errors, where a bootstrap has about 1.8."""
+    pool, scores = many(), {5: 0.1, 6: 0.4, 7: 0.2, 8: 0.9, 9: 0.6}
+    curve = simulate(
+        pool,
+        ["uncertain"],
+        lambda names, seed: len(names) * scores[seed] if len(names) else 0.0,
+        budgets=(4,),
+        seeds=tuple(scores),
+    )
+    gains = np.array(list(scores.values()))
+    spread = 2.7764451 * gains.std(ddof=1) / 5**0.5
+    gain = curve.gain_per_label("uncertain", 4)
+    assert (gain.low, gain.high) == pytest.approx((0.44 - spread, 0.44 + spread), rel=1e-6)
+
+    def luckier(names, seed):
+        """The better for how many of the even items are among the first."""
+        return scores[seed] * sum(int(name.split()[1]) % 2 == 0 for name in names)
+
+    curve = simulate(pool, ["uncertain"], luckier, budgets=(6,), seeds=tuple(scores))
+    apart = np.subtract(*(np.array(curve.scores[name])[:, 0] for name in ("uncertain", "random")))
+    assert apart.std() > 0
+    over = curve.over_random("uncertain", 6)
+    spread = 2.7764451 * apart.std(ddof=1) / 5**0.5
+    assert over.difference.low == pytest.approx(apart.mean() - spread, rel=1e-6)
+    assert over.difference.high == pytest.approx(apart.mean() + spread, rel=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from sightline.models import load_classifier as room
 from sightline.models.load_classifier import load_classifier, save_classifier
 from sightline.models.photo_classifier import PictureClassifier
 from sightline.models.small_resnet import small_resnet
+from sightline.models.transformers_classifier import _only_the_head_is_new
 from toys import unchecked
 
 LABELS = ("cup", "duck", "kite")
@@ -196,6 +197,20 @@ def test_other_names_keep_the_head(tmp_path):
     assert torch.equal(model.module.classifier[1].weight, own.module.classifier[1].weight)
 
 
+@pytest.mark.parametrize("kind", TRANSFORMERS)
+def test_the_same_names_in_another_order_keep_the_models(kind, tmp_path):
+    """Names given as a set of folders are sorted; the head's rows are not, and keep theirs."""
+    own = published(tmp_path, kind)
+    model = load_classifier(tmp_path, labels=LABELS[::-1])
+    assert model.labels == LABELS
+    given = pictures(model)
+    expected = [own.labels[i] for i in own.module(given).logits.argmax(1).tolist()]
+    said = model.module(given).logits
+    assert torch.equal(said, own.module(given).logits)
+    assert [model.labels[i] for i in said.argmax(1).tolist()] == expected
+    assert model.module.config.id2label == dict(enumerate(LABELS))
+
+
 def without(folder, part: str) -> None:
     """Take the weights whose names hold ``part`` out of a folder."""
     from safetensors.torch import load_file, save_file
@@ -215,6 +230,42 @@ def test_a_missing_head_is_told_and_missing_features_are_refused(tmp_path):
     without(tmp_path, "embedder")
     with pytest.raises(ModelError, match=r"weights are missing .* the first is resnet\.embedder"):
         load_classifier(tmp_path, labels=LABELS)
+
+
+TRUNK = {
+    "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 32,
+    "patch_size": 8,
+}  # fmt: skip
+
+
+def test_a_missing_weight_of_the_trunk_is_no_head_whatever_its_name(tmp_path):
+    """Many transformers call the halves of a block fc1 and fc2."""
+    transformers = pytest.importorskip("transformers")
+    config = transformers.Dinov2Config(**TRUNK, mlp_ratio=2, id2label=dict(enumerate(LABELS)))
+    transformers.Dinov2ForImageClassification(config).save_pretrained(tmp_path)
+    assert load_classifier(tmp_path, labels=["one", "other"]).labels == ("one", "other")
+    without(tmp_path, "mlp.fc1")
+    with pytest.raises(ModelError, match=r"2 weights are missing .* the first is .*mlp\.fc1\.bias"):
+        load_classifier(tmp_path, labels=LABELS)
+
+
+def test_distilled_transformers_have_two_heads(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.DeiTConfig(
+        **TRUNK, intermediate_size=16, id2label=dict(enumerate(LABELS))
+    )
+    transformers.DeiTForImageClassificationWithTeacher(config).save_pretrained(tmp_path)
+    assert load_classifier(tmp_path).labels == LABELS
+    model = load_classifier(tmp_path, labels=["one", "other"])
+    assert model.look(pictures(model)).shape == (2, 2)
+
+
+def test_timms_heads_within_transformers_are_heads():
+    timm = {"missing_keys": ["timm_model.head.fc.weight", "timm_model.fc.bias"]}
+    _only_the_head_is_new({**timm, "mismatched_keys": []}, "here", LABELS)
+    trunk = {"missing_keys": ["timm_model.blocks.0.mlp.fc1.weight"], "mismatched_keys": []}
+    with pytest.raises(ModelError, match=r"the first is timm_model\.blocks\.0\.mlp\.fc1"):
+        _only_the_head_is_new(trunk, "here", LABELS)
 
 
 # --- saved and read back --------------------------------------------------------------------------

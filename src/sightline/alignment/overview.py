@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ from sightline.image.read import read_photo
 from sightline.models.protocol import AttentiveModel
 from sightline.sketch.files import replace_file
 from sightline.sketch.sketch import Sketch
+
+LONGEST = 60
+"""Characters of a drawing's name in a file's; each can be four bytes, of the 255 that there are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +99,7 @@ def overview(
     split: str,
     source: MapSource,
     *,
-    judged: Collection[str] = (),
+    judged: Mapping[str, str] | None = None,
     strategy: str | None = None,
     wanted: Mapping[str, int] | None = None,
     seed: int = 0,
@@ -104,8 +107,8 @@ def overview(
     """Look at a split with a model, and say which of its items deserve a person's minute first.
 
     Methods disagree where the maps of ``source`` and those of a second one differ: input gradients
-    for pictures (beside those Grad-CAM); the attention of SketchXAINet for its drawings (beside
-    that scores of strokes); none for other models.
+    for pictures (beside those, Grad-CAM); the attention of SketchXAINet for its drawings (beside
+    that, scores of strokes); none for other models.
 
     Args:
         model: left as it came.
@@ -113,10 +116,11 @@ def overview(
         lesson: labels, from which verdicts are proposed.
         split: often ``valid``.
         source: of the maps that people see.
-        judged: items on which people gave their verdict; they come last in the queue.
+        judged: the cells of items on which people gave their verdict. They come last in the queue,
+            and count towards ``wanted``.
         strategy: of the queue; by default ``"unreasonable-first"``, or ``"uncertain"`` where
             neither a verdict nor a disagreement is known.
-        wanted: how many labels of each cell, for the strategy ``"cells"``.
+        wanted: how many labels of each cell are wanted in all.
         seed: of its ties.
     """
     own = items.splits[split]
@@ -126,7 +130,8 @@ def overview(
     second = _second(model, items, source)
     others = sights(model, second, data, names) if second is not None else {}
     verdicts = lesson.proposed(looked) if any(name in lesson.labels for name in names) else None
-    cells = verdicts.cells if verdicts is not None else {}
+    judged = judged or {}
+    cells = {**(verdicts.cells if verdicts is not None else {}), **judged}
     candidates = tuple(
         Candidate(
             name,
@@ -137,7 +142,7 @@ def overview(
         )
         for name in names
     )
-    told = any(c.cell or c.disagreement is not None for c in candidates)
+    told = any(c.cell or c.disagreement is not None for c in candidates if not c.labelled)
     strategy = strategy or ("unreasonable-first" if told else "uncertain")
     queue = order(candidates, strategy, wanted=wanted or {}, seed=seed)
     return Overview(own, looked, verdicts, queue, candidates, lesson)
@@ -179,7 +184,8 @@ def map_names(items: Sequence[Item]) -> dict[str, str]:
     taken: set[str] = set()
     for item in items:
         if isinstance(item.source, Sketch):
-            stem = re.sub(r"[^\w-]+", "_", item.name).strip("_") or "drawing"
+            # the end of a long name, where the number of a line stands
+            stem = re.sub(r"[^\w-]+", "_", item.name)[-LONGEST:].strip("_") or "drawing"
         else:
             stem = Path(safe_name(item.name, "a photo")).with_suffix("").as_posix()
         free = (f"{stem}{'' if not n else f'-{n}'}.png" for n in itertools.count())

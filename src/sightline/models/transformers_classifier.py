@@ -15,8 +15,11 @@ Size = tuple[int, int] | None
 PUBLISHED = (224, 224)
 """What a classifier reads that says nothing of it."""
 
-_HEADS = ("classifier", "head", "fc")
-"""First parts of a weight's name that tell a head for classes."""
+_HEADS = (
+    "classifier", "cls_classifier", "distillation_classifier", "classifier_distill",
+    "head", "dist_head", "head_dist", "fc",
+)  # fmt: skip
+"""First parts of a weight's name that tell a head for classes; `timm_model.` may stand before."""
 
 _SMALL: dict[str, dict[str, Any]] = {
     "resnet": {
@@ -163,7 +166,7 @@ def _only_the_head_is_new(
 ) -> None:
     """Random weights anywhere else would be a surprise."""
     new = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
-    lost = sorted(key for key in new if key.split(".")[0] not in _HEADS)
+    lost = sorted(key for key in new if key.removeprefix("timm_model.").split(".")[0] not in _HEADS)
     if lost:
         raise ModelError(
             f"{name} does not fit its config: {len(lost)} weights are missing or of another shape, "
