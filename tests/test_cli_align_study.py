@@ -185,7 +185,10 @@ def test_from_two_looks_to_a_summary(tmp_path):
     for item in valid:
         row = next(r for r in RatingStudy.open(made).manifest["items"] if r["item"] == item)
         assert pixels(made / row["photo"]) == pixels(tmp_path / "photos" / item)
-        shown = {told["model"]: pixels(made / told["file"]) for told in row["maps"].values()}
+        shown = {
+            ("first", "second")[told["model"]]: pixels(made / told["file"])
+            for told in row["maps"].values()
+        }
         for model, name in (("first", "look"), ("second", "look2")):
             assert shown[model] == pixels(tmp_path / name / "maps" / item)
 

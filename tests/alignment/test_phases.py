@@ -254,7 +254,7 @@ def test_without_a_recipe_both_phases_take_their_own(items, lesson, tmp_path, mo
 def test_where_no_label_is_left_the_last_epoch_is_chosen(
     left, first, items, lesson, tmp_path, monkeypatch
 ):
-    """Accuracy alone is as blind as the model. Here every epoch scores worse than the one before."""
+    """Accuracy alone is blind. Here each epoch scores worse than the one before."""
     own = {n: lab for n, lab in lesson.labels.items() if left or n.startswith("train")}
     falling = iter((3.0, 2.0, 1.0))
     monkeypatch.setattr(
