@@ -65,7 +65,7 @@ def train(
         processes: those that train together; all must call this.
 
     Raises:
-        SightlineError: the folder holds a run of another recipe; processes found different runs; a
+        SightlineError: the folder holds a run of another recipe or origin; processes found different runs; a
             loss that is not finite.
     """
     objective = objective or CrossEntropy(recipe.smoothing)
