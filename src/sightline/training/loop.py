@@ -65,8 +65,8 @@ def train(
         processes: those that train together; all must call this.
 
     Raises:
-        SightlineError: the folder holds a run of another recipe or origin; processes found different runs; a
-            loss that is not finite.
+        SightlineError: the folder holds a run of another recipe or origin; processes found
+            different runs; a loss that is not finite.
     """
     objective = objective or CrossEntropy(recipe.smoothing)
     run = _Run(model, recipe, folder, objective, processes)
