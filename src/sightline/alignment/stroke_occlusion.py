@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from sightline.alignment.looking import Looked, Maps
+from sightline.alignment.stroke_sources import drawings_of
 from sightline.alignment.wanted import padded, stroke_places
 from sightline.errors import AlignmentError
 from sightline.image.batch import PictureBatch
 from sightline.models.protocol import PictureModel, StrokeModel
+from sightline.models.raster import laid_over
 from sightline.models.sketchxainet import StrokeTokens
-from sightline.sketch.batch import SketchBatch
+from sightline.sketch.batch import SketchBatch, ranges_of
+from sightline.training.objective import cross_entropy
 
 Rows = Int[Tensor, " rows"]
 
@@ -53,25 +56,23 @@ class StrokeOcclusion:
         Raises:
             AlignmentError: photos, or a model with neither stroke tokens nor a rasteriser.
         """
-        if not isinstance(inputs, SketchBatch):
-            raise AlignmentError("photos have no strokes; use a source of maps for photos")
+        batch = drawings_of(inputs, "strokes")
         if isinstance(model, StrokeModel):
-            tokens = model.embed(inputs)
+            tokens = model.embed(batch)
             logits = model.classify(tokens)
 
             def without(rows: Rows) -> Tensor:
-                return model.classify(_fewer_tokens(tokens, inputs, rows))
+                return model.classify(_fewer_tokens(tokens, batch, rows))
 
         elif isinstance(model, PictureModel):
             with torch.no_grad():
-                layers = model.rasteriser.layers(inputs)
-                blank = layers.new_zeros(len(inputs), *layers.shape[1:])
-                whole = blank.index_add(0, inputs.sketch_of_stroke, layers)
+                layers = model.rasteriser.layers(batch)
+                whole = laid_over(layers, batch)
             logits = model.see(whole.clamp(max=1))
 
             def without(rows: Rows) -> Tensor:
-                strokes = _strokes_of(inputs, rows)
-                fewer = whole[inputs.sketch_of_stroke[strokes]] - layers[strokes]
+                strokes = batch.strokes_of(rows)
+                fewer = whole[batch.sketch_of_stroke[strokes]] - layers[strokes]
                 return model.see(fewer.clamp(0, 1))
 
         else:
@@ -81,54 +82,29 @@ class StrokeOcclusion:
             )
 
         def read_some(target: Int[Tensor, " batch"], rows: Rows) -> Maps:
-            there = stroke_places(inputs.select(rows))
-            own = target[rows]
-            before = _log_probability(logits[rows], own)
-            counts = inputs.strokes_per_sketch[rows]
-            after = _log_probability(without(rows), own.repeat_interleave(counts))
-            return padded(before.repeat_interleave(counts) - after, there)
+            own, counts = target[rows], batch.strokes_per_sketch[rows]
+            before = cross_entropy(logits[rows], own, 0.0)
+            after = cross_entropy(without(rows), own.repeat_interleave(counts), 0.0)
+            lost = after - before.repeat_interleave(counts)
+            return padded(lost, stroke_places(batch.select(rows)))
 
         def read(target: Int[Tensor, " items"]) -> Maps:
-            return read_some(target, torch.arange(len(inputs), device=inputs.device))
+            return read_some(target, torch.arange(len(batch), device=batch.device))
 
         return Looked(logits, read, read_some)
 
 
-def _log_probability(
-    logits: Float[Tensor, "items classes"], target: Int[Tensor, " items"]
-) -> Float[Tensor, " items"]:
-    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return wide.log_softmax(1).gather(1, target[:, None])[:, 0]
-
-
-def _strokes_of(batch: SketchBatch, rows: Rows) -> Int[Tensor, " strokes"]:
-    """The strokes of these drawings, in the order of the rows."""
-    starts, counts = batch.sketch_offsets[:-1][rows], batch.strokes_per_sketch[rows]
-    ends = counts.cumsum(0)
-    total = int(ends[-1]) if len(ends) else 0
-    return torch.arange(total, device=rows.device) + (starts - ends + counts).repeat_interleave(
-        counts, output_size=total
-    )
-
-
 def _fewer_tokens(tokens: StrokeTokens, batch: SketchBatch, rows: Rows) -> StrokeTokens:
     """A drawing for each stroke of these rows: all of its strokes but that one."""
-    counts = batch.strokes_per_sketch[rows]
-    strokes = _strokes_of(batch, rows)
-    # each stroke, beside all strokes of its own drawing: [pairs]
-    own_count = counts.repeat_interleave(counts)
-    left_out = strokes.repeat_interleave(own_count)
-    first = batch.sketch_offsets[:-1][rows].repeat_interleave(counts**2)
-    ends = own_count.cumsum(0)
-    place = torch.arange(len(left_out), device=rows.device) - (ends - own_count).repeat_interleave(
-        own_count
-    )
-    other = first + place
-    kept: Bool[Tensor, " pairs"] = other != left_out
-    index = other[kept]
+    strokes = batch.strokes_of(rows)
+    sketch = batch.sketch_of_stroke[strokes]
+    counts = batch.strokes_per_sketch[sketch]
+    # each stroke, beside all strokes of its own drawing
+    others = ranges_of(batch.sketch_offsets[:-1][sketch], counts)
+    index = others[others != strokes.repeat_interleave(counts)]
     return StrokeTokens(
         tokens.shape.index_select(0, index),
         tokens.location[index],
         tokens.order[index],
-        own_count - 1,
+        counts - 1,
     )

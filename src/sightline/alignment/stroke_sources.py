@@ -14,6 +14,7 @@ from sightline.alignment.wanted import padded, stroke_places
 from sightline.errors import AlignmentError, unknown_name
 from sightline.image.batch import PictureBatch
 from sightline.models.protocol import PictureModel, StrokeModel
+from sightline.models.raster import laid_over
 from sightline.models.sketchxainet import StrokeTokens
 from sightline.sketch.batch import SketchBatch
 
@@ -68,7 +69,7 @@ class StrokeScores:
         Raises:
             AlignmentError: photos, or a model with neither stroke tokens nor a rasteriser.
         """
-        batch = _drawings(inputs, "scores of strokes")
+        batch = drawings_of(inputs, "scores of strokes")
         if isinstance(model, StrokeModel):
             return _of_tokens(model, batch)
         if isinstance(model, PictureModel):
@@ -113,7 +114,7 @@ class StrokeAttention:
         Raises:
             AlignmentError: photos, or a model that attends to no strokes.
         """
-        batch = _drawings(inputs, "attention to strokes")
+        batch = drawings_of(inputs, "attention to strokes")
         if not isinstance(model, AttendingModel):
             raise AlignmentError(
                 f"{type(model).__name__} attends to no strokes, as SketchXAINet does; "
@@ -127,7 +128,12 @@ class StrokeAttention:
         return Looked(logits, lambda target: maps)
 
 
-def _drawings(inputs: PictureBatch | SketchBatch, what: str) -> SketchBatch:
+def drawings_of(inputs: PictureBatch | SketchBatch, what: str) -> SketchBatch:
+    """The batch, where it is one of drawings.
+
+    Raises:
+        AlignmentError: photos.
+    """
     if not isinstance(inputs, SketchBatch):
         raise AlignmentError(
             f"photos have no {what}; use a source of maps for photos (GradCamMaps)"
@@ -154,8 +160,7 @@ def _of_layers(model: PictureModel, batch: SketchBatch) -> Looked:
     """With the clip passed through, d / dw_i is the sum over pixels of S_i d / dX."""
     with torch.no_grad():
         layers = model.rasteriser.layers(batch)  # [strokes, height, width]
-        blank = layers.new_zeros(len(batch), *layers.shape[1:])
-        picture = blank.index_add(0, batch.sketch_of_stroke, layers).clamp(max=1)
+        picture = laid_over(layers, batch).clamp(max=1)
     picture.requires_grad_()
     there = stroke_places(batch)
     with torch.enable_grad():

@@ -83,9 +83,15 @@ class RasterModel(nn.Module):
 
 def pictures_of(rasteriser: Rasteriser, batch: SketchBatch) -> Float[Tensor, "sketches size size"]:
     """Drawings as SLA takes them apart: strokes rasterised alone, laid over each other, clipped."""
-    layers = rasteriser.layers(batch)
+    return laid_over(rasteriser.layers(batch), batch).clamp(max=1)
+
+
+def laid_over(
+    layers: Float[Tensor, "strokes size size"], batch: SketchBatch
+) -> Float[Tensor, "sketches size size"]:
+    """The sum of each drawing's strokes, not yet clipped."""
     blank = layers.new_zeros(len(batch), *layers.shape[1:])
-    return blank.index_add(0, batch.sketch_of_stroke, layers).clamp(max=1)
+    return blank.index_add(0, batch.sketch_of_stroke, layers)
 
 
 class SketchCNN(nn.Module):

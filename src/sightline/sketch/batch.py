@@ -122,8 +122,11 @@ class SketchBatch:
 
     def select(self, sketches: Int[Tensor, " chosen"]) -> SketchBatch:
         """These sketches, in this order (repetition allowed)."""
-        strokes = _ranges(self.sketch_offsets[:-1][sketches], self.strokes_per_sketch[sketches])
-        return self._with_strokes(strokes, self.strokes_per_sketch[sketches])
+        return self._with_strokes(self.strokes_of(sketches), self.strokes_per_sketch[sketches])
+
+    def strokes_of(self, sketches: Int[Tensor, " chosen"]) -> Int[Tensor, " strokes"]:
+        """The strokes of these sketches, in this order."""
+        return ranges_of(self.sketch_offsets[:-1][sketches], self.strokes_per_sketch[sketches])
 
     def select_strokes(self, kept: Int[Tensor, " kept"]) -> SketchBatch:
         """These strokes, ascending, each in the sketch it belongs to."""
@@ -132,7 +135,7 @@ class SketchBatch:
 
     def _with_strokes(self, strokes: Tensor, strokes_per_sketch: Tensor) -> SketchBatch:
         lengths = self.points_per_stroke[strokes]
-        points = _ranges(self.stroke_offsets[:-1][strokes], lengths)
+        points = ranges_of(self.stroke_offsets[:-1][strokes], lengths)
         return SketchBatch(self.points[points], offsets_of(lengths), offsets_of(strokes_per_sketch))
 
     def sketch(self, index: int) -> Sketch:
@@ -172,11 +175,11 @@ def _owners(lengths: Tensor, total: int) -> Tensor:
     return index.repeat_interleave(lengths, output_size=total)
 
 
-def _ranges(starts: Tensor, lengths: Tensor) -> Tensor:
+def ranges_of(starts: Int[Tensor, " runs"], lengths: Int[Tensor, " runs"]) -> Int[Tensor, " total"]:
     """Concatenate ``arange(start, start + length)``.
 
     Example:
-        >>> _ranges(torch.tensor([7, 0]), torch.tensor([2, 3])).tolist()
+        >>> ranges_of(torch.tensor([7, 0]), torch.tensor([2, 3])).tolist()
         [7, 8, 0, 1, 2]
     """
     ends = lengths.cumsum(0)
