@@ -13,7 +13,7 @@ from sightline.cli.align_look import convert, look, measure
 from sightline.cli.align_matrix import agreement, matrix, queue
 from sightline.cli.align_study import study
 from sightline.cli.align_task import VERDICTS, Asked, about_a_task
-from sightline.cli.recognisers import _progress, _voice
+from sightline.cli.options import RUN, tell_progress, voice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,12 +47,7 @@ for command in (look, measure, matrix, queue, agreement, convert, study):
 
 @align.command("train")
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Folder of the run; a run found there goes on.",
-)
+@RUN
 @click.option("--phase", type=click.Choice(["1", "2"]), help="By default 2 where there are labels.")
 @click.option(
     "--model",
@@ -130,7 +125,7 @@ def align_train(
     if phase == "2" and model is None:
         raise click.UsageError("phase 2 goes on from a model: give --model, phase 1's OUT/model")
     with joined() as processes:
-        say = _voice(processes)
+        say = voice(processes)
         items = asked.items(data)
         chosen = model or ("tiny" if items.are_drawings else "small-resnet")
         network = asked.model(chosen, items)
@@ -149,7 +144,7 @@ def align_train(
         options: dict[str, Any] = {
             "folder": out,
             "recipe": recipe,
-            "progress": _progress if processes.first else None,
+            "progress": tell_progress if processes.first else None,
             "processes": processes,
         }
         counts = ", ".join(f"{len(own)} {split}" for split, own in items.splits.items())

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import click
 
 if TYPE_CHECKING:
     from sightline.sketch.formats.quickdraw import Skipped
     from sightline.sketch.sketch import Sketch
+    from sightline.training.processes import Processes
 
 MODEL = click.option(
     "--model",
     default="sketchxainet-tiny",
     show_default=True,
     help="A shipped name, folder, weights file or org/name.",
+)
+RUN = click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder of the run; a run found there goes on.",
 )
 AS_JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object instead of text."
@@ -46,3 +54,27 @@ def read_splits(path: Path, seed: int, skip_bad: bool) -> dict[str, list[Sketch]
     from sightline.sketch.collection import split_collection
 
     return split_collection(read_told(path, skip_bad), path, seed=seed)
+
+
+@runtime_checkable
+class Say(Protocol):
+    """Prints a line."""
+
+    def __call__(self, text: str, *, err: bool = False) -> None:
+        """To the standard output, or that for errors."""
+
+
+def voice(processes: Processes) -> Say:
+    """One process speaks."""
+
+    def say(text: str, *, err: bool = False) -> None:
+        if processes.first:
+            click.echo(text, err=err)
+
+    return say
+
+
+def tell_progress(text: str) -> None:
+    """A bar on a terminal; elsewhere only whole lines."""
+    if text.endswith("\n") or sys.stderr.isatty():
+        click.echo(text if sys.stderr.isatty() else text.strip("\r"), nl=False, err=True)

@@ -5,28 +5,27 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from sightline.cli.options import AS_JSON, MODEL, SKIP_BAD, read_drawings
+from sightline.cli.options import (
+    AS_JSON,
+    MODEL,
+    RUN,
+    SKIP_BAD,
+    Say,
+    read_drawings,
+    tell_progress,
+    voice,
+)
 
 if TYPE_CHECKING:
     from sightline.sketch.sketch import Sketch
     from sightline.sketch.store import SketchStore
     from sightline.training.evaluate import Evaluation
     from sightline.training.examples import Examples
-    from sightline.training.processes import Processes
-
-
-@runtime_checkable
-class Say(Protocol):
-    """Prints a line."""
-
-    def __call__(self, text: str, *, err: bool = False) -> None:
-        """To the standard output, or that for errors."""
 
 
 @click.group()
@@ -41,12 +40,7 @@ def evaluate() -> None:
 
 @train.command("sketch")
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Folder of the run; a run found there goes on.",
-)
+@RUN
 @click.option(
     "--size",
     type=click.Choice(["nano", "tiny", "base", "cnn"]),
@@ -118,7 +112,7 @@ def train_sketch(
         buckets=buckets,
     )
     with joined() as processes:
-        say = _voice(processes)
+        say = voice(processes)
         found = _open(data, seed, skip_bad, say)
         model = _new_model(size, found.labels, seed, without)
         training, validation = (found.examples(s, model) for s in ("train", "valid"))
@@ -129,7 +123,7 @@ def train_sketch(
             validation,
             recipe,
             out,
-            progress=_progress if processes.first else None,
+            progress=tell_progress if processes.first else None,
             processes=processes,
         )
         if processes.first:
@@ -176,7 +170,7 @@ def evaluate_sketch(
 
     with joined() as processes:
         network = sl.load(model)
-        examples = _open(data, seed, skip_bad, _voice(processes)).examples(split, network)
+        examples = _open(data, seed, skip_bad, voice(processes)).examples(split, network)
         result = evaluate(network, examples, network.labels, processes=processes)
         if processes.first:
             if out is not None:
@@ -231,16 +225,6 @@ def _open(data: Path, seed: int, skip_bad: bool, say: Say) -> _Drawings | _Colle
     return _Drawings(split_collection(sketches, data, seed=seed), labels_of(sketches))
 
 
-def _voice(processes: Processes) -> Say:
-    """One process speaks."""
-
-    def say(text: str, *, err: bool = False) -> None:
-        if processes.first:
-            click.echo(text, err=err)
-
-    return say
-
-
 def _new_model(size: str, labels: tuple[str, ...], seed: int, without: tuple[str, ...]) -> Any:
     import torch
 
@@ -254,11 +238,6 @@ def _new_model(size: str, labels: tuple[str, ...], seed: int, without: tuple[str
             return sl.sketch_cnn(labels)
         switches = {f"use_{name}": False for name in without}
         return sl.sketchxainet(size, labels, **switches)
-
-
-def _progress(text: str) -> None:
-    if text.endswith("\n") or sys.stderr.isatty():
-        click.echo(text if sys.stderr.isatty() else text.strip("\r"), nl=False, err=True)
 
 
 def _as_record(result: Evaluation, split: str, count: int) -> dict[str, Any]:
