@@ -171,25 +171,23 @@ def decoy_strokes(
         SightlineError: an unknown network; results that are damaged or of other settings.
     """
     study, out = study or DecoyStudy(), Path(out)
-    plan, ledger = study.plan(seeds, labelled, networks), Ledger(out)
-    out.mkdir(parents=True, exist_ok=True)
-    rows, notes = ledger.read()
-    _refuse_others(rows, study, out)
-    done = {row.experiment for row in rows}
-    left = [experiment for experiment in plan if experiment not in done]
-    tell = progress or _silently
-    for note in notes:
-        tell(note)
-    splits = split_collection(read_collection(data), data) if left else {}
+    splits: Splits = {}
     lessons: dict[int, _Lessons] = {}
-    for number, experiment in enumerate(left, 1):
-        if experiment.seed not in lessons:
+
+    def run(experiment: Experiment) -> Finished:
+        nonlocal splits, lessons
+        splits = splits or split_collection(read_collection(data), data)
+        if experiment.seed not in lessons:  # one seed's at a time: they are large
             lessons = {experiment.seed: _Lessons.of(study, splits, experiment.seed, out)}
-        row = lessons[experiment.seed].run(experiment)
-        ledger.append(row)
-        tell(f"{number}/{len(left)} {_line(row)}")
-    wanted = set(plan)
-    found = [row for row in ledger.read()[0] if row.experiment in wanted]
+        return lessons[experiment.seed].run(experiment)
+
+    found = Ledger(out).complete(
+        study.plan(seeds, labelled, networks),
+        run,
+        check=lambda rows: _refuse_others(rows, study, out),
+        told=_line,
+        progress=progress,
+    )
     with replace_file(out / f"{STUDY}.md") as stream:
         stream.write(decoy_stroke_tables(found).encode())
     return found
@@ -359,7 +357,3 @@ def _refuse_others(rows: Sequence[Finished], study: DecoyStudy, out: Path) -> No
 def _line(row: Finished) -> str:
     numbers = ", ".join(f"{name} {value or 0:.3f}" for name, value in row.measures.items())
     return f"{row.experiment}: {numbers}; {row.seconds:.0f} s"
-
-
-def _silently(_: str) -> None:
-    pass

@@ -229,21 +229,21 @@ def run_all(
     unknown = {row.study for row in plan} - set(studies)
     if unknown:
         raise SightlineError(f"no study {', '.join(sorted(unknown))}; known: {', '.join(studies)}")
-    out.mkdir(parents=True, exist_ok=True)
-    ledger = Ledger(out, "runs" if share[1] == 1 else f"runs-{share[0]}-of-{share[1]}")
-    finished, notes = ledger.read()
     wanted = set(plan)
-    _refuse_other_settings([row for row in finished if row.experiment in wanted], studies, out)
-    done = {row.experiment for row in finished}
-    left = [row for row in share_of(plan, *share) if row not in done]
-    tell = progress or _silently
-    for note in notes:
-        tell(note)
-    for number, experiment in enumerate(left, 1):
-        row = run_one(studies[experiment.study], experiment, out)
-        ledger.append(row)
-        tell(f"{number}/{len(left)} {experiment}: {row.seconds:.0f} s")
-    return [row for row in ledger.read()[0] if row.experiment in wanted]
+
+    def check(rows: Sequence[Finished]) -> None:
+        own = [row for row in rows if row.experiment in wanted]
+        _refuse_other_settings(own, studies, out)
+
+    ledger = Ledger(out, "runs" if share[1] == 1 else f"runs-{share[0]}-of-{share[1]}")
+    return ledger.complete(
+        plan,
+        lambda experiment: run_one(studies[experiment.study], experiment, out),
+        own=share_of(plan, *share),
+        check=check,
+        told=lambda row: f"{row.experiment}: {row.seconds:.0f} s",
+        progress=progress,
+    )
 
 
 def _refuse_other_settings(
@@ -326,7 +326,3 @@ def run_plan(
     with replace_file(out / f"{name}.md") as stream:
         stream.write(text.encode())
     return text
-
-
-def _silently(_line: str) -> None:
-    """Nobody listens."""

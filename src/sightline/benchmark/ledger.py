@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,42 @@ class Ledger:
                         f"{self.folder} has two results of one run ({row.experiment}); remove one"
                     )
         return list(found.values()), tuple(notes)
+
+    def complete(
+        self,
+        plan: Sequence[Experiment],
+        run: Callable[[Experiment], Finished],
+        *,
+        own: Sequence[Experiment] | None = None,
+        check: Callable[[Sequence[Finished]], None] | None = None,
+        told: Callable[[Finished], str] = str,
+        progress: Callable[[str], None] | None = None,
+    ) -> list[Finished]:
+        """Run what of a plan has no result yet, and give the finished runs of the whole plan.
+
+        Args:
+            plan: of experiments.
+            run: makes one.
+            own: this process's part of the plan; all of it by default.
+            check: refuses results that are there already, of any plan, before anything is run.
+            told: a finished run in words.
+            progress: is told of each run, and of half-written lines.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        tell = progress or (lambda _line: None)
+        finished, notes = self.read()
+        if check is not None:
+            check(finished)
+        for note in notes:
+            tell(note)
+        done = {row.experiment for row in finished}
+        left = [row for row in (plan if own is None else own) if row not in done]
+        for number, experiment in enumerate(left, 1):
+            row = run(experiment)
+            self.append(row)
+            tell(f"{number}/{len(left)} {told(row)}")
+        wanted = set(plan)
+        return [row for row in self.read()[0] if row.experiment in wanted]
 
     def append(self, row: Finished) -> None:
         """Write a run down so that it survives a loss of power; half a line before it is cut."""
