@@ -23,7 +23,7 @@ from sightline.alignment.overlap import (
 )
 from sightline.alignment.stroke_sources import StrokeAttention, StrokeScores
 from sightline.alignment.verdicts import Verdict, Verdicts
-from sightline.alignment.wanted import Wanted, stroke_places, wanted_of
+from sightline.alignment.wanted import Wanted, stroke_places
 from sightline.errors import AlignmentError
 from sightline.image.batch import PictureBatch
 from sightline.metrics.localisation import localise
@@ -31,6 +31,17 @@ from sightline.models.small_resnet import SmallResNet
 from sightline.sketch.batch import SketchBatch
 from sightline.sketch.sketch import Sketch
 from toys import batch_of, scribble, stroke_net
+
+
+def wanted_of(rows):
+    """Must, must-not and weight of each drawing, as one padded table."""
+    must, must_not, weight = zip(*rows, strict=True)
+    there, *tables = (
+        torch.nn.utils.rnn.pad_sequence(masks, batch_first=True)
+        for masks in ([torch.ones_like(m) for m in must], must, must_not)
+    )
+    return Wanted(*tables, torch.tensor(weight), there > 0)
+
 
 CORNER = np.array([[1.0, 0.8], [0.0, -4.0]])
 TOP = np.array([[1, 1], [0, 0]])

@@ -14,9 +14,8 @@ from torch import Tensor
 
 from sightline.alignment.labels import AttentionLabel, nearest_names, refuse_other_size
 from sightline.alignment.placing import at_size
-from sightline.alignment.wanted import GuidedBatch, Wanted, stroke_places, wanted_of
+from sightline.alignment.wanted import GuidedBatch, Wanted
 from sightline.errors import AlignmentError, unknown_name
-from sightline.image.batch import PictureBatch
 from sightline.training.examples import Examples, StrokeExamples
 
 CELL_WEIGHTS: dict[str, tuple[float, float]] = {
@@ -141,20 +140,12 @@ class GuidedExamples:
         return GuidedBatch(inputs, self._wanted(inputs, chosen, weight), task)
 
     def _wanted(self, inputs: Any, chosen: list[int], weight: Float[Tensor, " chosen"]) -> Wanted:
-        nothing = replace(Wanted.nothing(inputs), weight=weight)
-        if isinstance(inputs, PictureBatch):
-            must, must_not = nothing.must.clone(), nothing.must_not.clone()
-            for row, item in enumerate(chosen):
-                if item in self.masks:
-                    must[row], must_not[row] = self.masks[item]
-            return replace(nothing, must=must, must_not=must_not)
-        there = stroke_places(inputs)
-        blanks = [torch.zeros(int(n)) for n in inputs.strokes_per_sketch]
-        rows = [
-            (*self.masks.get(item, (blank, blank)), float(share))
-            for item, blank, share in zip(chosen, blanks, weight, strict=True)
-        ]
-        return wanted_of(rows, places=there.shape[1])
+        nothing = Wanted.nothing(inputs)
+        tables = nothing.must.clone(), nothing.must_not.clone()
+        for row, item in enumerate(chosen):
+            for table, mask in zip(tables, self.masks.get(item, ()), strict=False):
+                table[row, : len(mask)] = mask  # a drawing's row ends in pads
+        return replace(nothing, must=tables[0], must_not=tables[1], weight=weight)
 
 
 @dataclass(frozen=True, eq=False)

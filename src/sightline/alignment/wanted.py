@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -141,15 +140,3 @@ def padded(
     return torch.zeros(there.shape, dtype=of_strokes.dtype, device=there.device).masked_scatter(
         there, of_strokes
     )
-
-
-def wanted_of(
-    masks: Sequence[tuple[Tensor, Tensor, float]], *, places: int | None = None
-) -> Wanted:
-    """Masks of drawings, (must, must-not, weight) each, as one padded table."""
-    lengths = torch.tensor([len(must) for must, _, _ in masks])
-    longest = int(lengths.max()) if places is None else places
-    there = torch.arange(longest) < lengths[:, None]
-    must = padded(torch.cat([must.float() for must, _, _ in masks]), there)
-    must_not = padded(torch.cat([must_not.float() for _, must_not, _ in masks]), there)
-    return Wanted(must, must_not, torch.tensor([weight for _, _, weight in masks]), there)
