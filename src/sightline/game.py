@@ -19,7 +19,9 @@ from sightline.memory import MOST_REMEMBERED, Remembered
 from sightline.models.as_found import as_found
 from sightline.models.detector import Detector, PhotoModel, Reply
 from sightline.models.door import as_model, as_photo_model
+from sightline.models.encoder import Encoder
 from sightline.models.fingerprint import fingerprint_of
+from sightline.models.generator import Generator
 from sightline.models.place import place
 from sightline.models.protocol import SketchModel
 from sightline.models.replies import checked_reply
@@ -44,12 +46,13 @@ class Game:
     state.
 
     Args:
-        model: a model of drawings (`sightline.load`), a detector (`sightline.load_detector`), or
-            any picture classifier, which is then wrapped in a `RasterModel` or, where the parts
-            are of a photo, a `PictureClassifier`, both of 224 pixels.
+        model: a model of drawings (`sightline.load`), a detector (`sightline.load_detector`), an
+            `Encoder`, whose branch for such parts plays, a `RasterGenerator`, or any picture
+            classifier, which is then wrapped in a `RasterModel` or, where the parts are of a photo,
+            a `PictureClassifier`, both of 224 pixels.
         parts: what comes and goes.
         targets: what is asked, one or several of one unit; by default the predicted class, or
-            every box that a detector finds.
+            every box that a detector finds. An encoder or a generator has no default.
         batch: largest number of rows for one forward pass; halved when memory runs out. By default
             512 drawings or 32 photos.
         remember: keep the answers to whole coalitions, so that each is computed once however
@@ -81,6 +84,8 @@ class Game:
         if batch is not None and batch < 1:
             raise GameError(f"batch is {batch}; it must be at least 1")
         asked = asked_targets(parts, targets)
+        if not asked:
+            _check_default(model)
         self.model = _as_model(model, parts)
         self.parts = parts
         self.seen_inside: dict[object, Any] = {}
@@ -92,7 +97,7 @@ class Game:
             self._bound: Bound = Remembered(bound) if can else bound
             self.batch = self.rows_at_once = batch or bound.rows_at_once
             both = torch.tensor([[1.0], [0.0]]).expand(2, len(parts)).to(*place(self.model))
-            output = checked_reply(self._first_play(both), rows=2)
+            output = self._checked(self._first_play(both), rows=2)
             asked = asked or [default_target(self.model, parts)]
         labels = tuple(self.model.labels)
         self._targets = together(
@@ -149,11 +154,16 @@ class Game:
         self._check_presence(presence)
 
         def first(rows: Tensor) -> Tensor:
-            answer = checked_reply(self._play(rows), rows=len(rows))
+            answer = self._checked(self._play(rows), rows=len(rows))
             if not isinstance(answer, Tensor):
                 raise GameError(
                     f"{type(self.model).__name__} finds boxes and names no class; use "
                     + self.without_gradient
+                )
+            if not self.classes:
+                raise GameError(
+                    f"{self.targets[0]!r} is asked in {self.unit}, and is no class that could be "
+                    "answered; use " + self.without_gradient
                 )
             return answer.argmax(1)
 
@@ -193,7 +203,7 @@ class Game:
             with torch.enable_grad():
                 rows = rows.clone().requires_grad_()
                 output = self._bound(rows, straight_through=straight_through, noise=drawn)
-                return _jacobian(self._targets.read(checked_reply(output, rows=len(rows))), rows)
+                return _jacobian(self.read(output, rows=len(rows)), rows)
 
         self.check_differentiable()
         with as_found(self.model):
@@ -218,8 +228,7 @@ class Game:
         self.check_differentiable()
         with as_found(self.model), torch.enable_grad():
             points = bound.points.clone().requires_grad_()
-            output = checked_reply(bound.moved(points, rasteriser=rasteriser), rows=1)
-            values = self._targets.read(output)
+            values = self.read(bound.moved(points, rasteriser=rasteriser), rows=1)
             self.evaluations += 1
             slopes = [_slope(v, points) for v in values[0]]
         return torch.stack(slopes).double().cpu()
@@ -236,13 +245,13 @@ class Game:
 
     def read(self, output: object, *, rows: int) -> Float[Tensor, "rows targets"]:
         """The targets in what the model answered, checked; gradients stay."""
-        return self._targets.read(checked_reply(output, rows=rows))
+        return self._targets.read(self._checked(output, rows=rows))
 
     @property
     def without_gradient(self) -> str:
         """Methods for this game that need no gradient, for messages."""
         names = NEED_NO_GRADIENT.split(", ")
-        if isinstance(self.model, Detector):
+        if not self.classes:
             names.remove("anchors")
         if isinstance(self.bound, BoundPhoto):
             names.insert(4, "d_rise")
@@ -267,7 +276,10 @@ class Game:
             )
 
     def _values(self, rows: Tensor) -> Tensor:
-        return self._targets.read(checked_reply(self._play(rows), rows=len(rows)))
+        return self.read(self._play(rows), rows=len(rows))
+
+    def _checked(self, output: object, *, rows: int) -> Reply:
+        return checked_reply(output, rows=rows, pictures=isinstance(self.model, Generator))
 
     def _play(self, rows: Tensor) -> Reply:
         with torch.no_grad():
@@ -354,7 +366,22 @@ class Meter:
 
 
 def _as_model(model: object, parts: Parts) -> SketchModel | PhotoModel | Detector:
+    if isinstance(model, Encoder):
+        return model.branch(parts.subject)
     return as_photo_model(model) if isinstance(parts.subject, Photo) else as_model(model)
+
+
+def _check_default(model: object) -> None:
+    """What has no classes has no predicted one."""
+    if isinstance(model, Encoder):
+        raise GameError(
+            "an encoder answers vectors, so there is no predicted class: ask "
+            "sl.Similarity(encoder.encode([photo]))"
+        )
+    if isinstance(model, Generator):
+        raise GameError(
+            "a generator answers pictures, so there is no predicted class: ask sl.Region(mask)"
+        )
 
 
 def _jacobian(values: Tensor, rows: Tensor) -> Float[Tensor, "rows targets parts"]:

@@ -22,9 +22,9 @@ from sightline.metrics.pixel_flipping import FlipCurve
 from sightline.models.detector import Detector
 from sightline.models.protocol import SketchModel
 from sightline.models.recognise import Answer, recognise
+from sightline.page import write_page
 from sightline.parts import GridCells, Points, Strokes, Superpixels
 from sightline.picture import as_svg, boxes_figure, curves_figure, figure_svg
-from sightline.sketch.files import replace_file
 from sightline.sketch.sketch import Sketch
 from sightline.targets import BoxScores, ClassScore, boxes_in
 
@@ -123,9 +123,8 @@ def write_report(
     title: str = "sightline",
 ) -> None:
     """Write the page; it needs no other file and no network."""
-    cards = "\n".join([*(_card(case) for case in cases), *(_photo_card(p) for p in photos)])
-    with replace_file(path) as stream:
-        stream.write(_PAGE.format(title=html.escape(title), style=_STYLE, cards=cards).encode())
+    cards = [*(_card(case) for case in cases), *(_photo_card(p) for p in photos)]
+    write_page(path, title, cards, about=_ABOUT)
 
 
 def verdict(case: Case) -> str:
@@ -230,29 +229,9 @@ def _row(measured: Measured) -> str:
     return "<tr>" + "".join(f"<td>{c}</td>" for c in cells) + "</tr>"
 
 
-_STYLE = """
-body{font:16px/1.5 system-ui,sans-serif;color:#222;background:#f6f5f2;margin:0}
-main{max-width:980px;margin:0 auto;padding:2rem 1rem}
-h1{font-weight:600;margin:0 0 .3rem} h2{margin:0 0 .4rem;font-weight:600}
-section{background:#fff;border-radius:10px;padding:1.4rem 1.6rem;margin:1.4rem 0;
-box-shadow:0 1px 3px #0002}
-svg{max-width:100%;height:auto;display:block;margin:.4rem auto}
-table{border-collapse:collapse;font-size:14px;width:100%;margin-top:.6rem}
-td,th{padding:.25rem .6rem;text-align:right;border-bottom:1px solid #eee}
-td:first-child,th:first-child{text-align:left} .quiet{color:#666;font-size:14px}
-details{margin-top:.6rem} summary{cursor:pointer;color:#555}
-"""
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<meta name="viewport" content="width=device-width,initial-scale=1"><style>{style}</style></head>
-<body><main><h1>{title}</h1>
-<p class="quiet">What is vermilion speaks for the answer, what is blue against it. The numbers on a
-drawing are ranks, its scores log-probabilities of the recognised label; those of a box are
-probabilities of its label at its place.</p>
-{cards}
-</main></body></html>
-"""
+_ABOUT = """<p class="quiet">What is vermilion speaks for the answer, what is blue against it. The
+numbers on a drawing are ranks, its scores log-probabilities of the recognised label; those of a box
+are probabilities of its label at its place.</p>"""
 
 _CARD = """<section><h2>{name}</h2>
 <p>{verdict} <span class="quiet">Next: {others}.</span></p>

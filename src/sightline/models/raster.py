@@ -74,11 +74,17 @@ class RasterModel(nn.Module):
         self, pictures: Float[Tensor, "sketches height width"]
     ) -> Float[Tensor, "sketches labels"]:
         """Logits of pictures of ink in [0, 1]."""
+        return self.module(self.shown(pictures))
+
+    def shown(
+        self, pictures: Float[Tensor, "sketches height width"]
+    ) -> Float[Tensor, "sketches {self.channels} height width"]:
+        """What the module is shown of ink: its colours, its channels, its place and type."""
         shown = pictures if self.ink == "white" else 1 - pictures
         shown = (shown - self.mean) / self.std
         weight = next(self.module.parameters(), shown)
         shown = shown.to(weight.device, weight.dtype if weight.is_floating_point() else None)
-        return self.module(shown[:, None].expand(-1, self.channels, -1, -1))
+        return shown[:, None].expand(-1, self.channels, -1, -1)
 
 
 def pictures_of(rasteriser: Rasteriser, batch: SketchBatch) -> Float[Tensor, "sketches size size"]:

@@ -9,8 +9,13 @@ from sightline.errors import GameError
 from sightline.models.detector import Candidates, Detections, Reply
 
 
-def checked_reply(output: object, *, rows: int) -> Reply:
+def checked_reply(output: object, *, rows: int, pictures: bool = False) -> Reply:
     """The answer to so many pictures or drawings; half types as float32.
+
+    Args:
+        output: what came.
+        rows: how many were asked about.
+        pictures: whether pictures are expected, not logits or vectors.
 
     Raises:
         GameError: what is no answer, of another number, or not finite.
@@ -26,10 +31,12 @@ def checked_reply(output: object, *, rows: int) -> Reply:
             f"the model answered a {type(output).__name__}, not a tensor [batch, classes]; wrap "
             "it in a module that returns its logits"
         )
-    if output.ndim != 2 or not output.is_floating_point():
+    if output.ndim != (4 if pictures else 2) or not output.is_floating_point():
+        wanted = (
+            "pictures [batch, colours, height, width]" if pictures else "logits [batch, classes]"
+        )
         raise GameError(
-            f"the model answered {output.dtype} of shape {list(output.shape)}; expected logits "
-            "[batch, classes]"
+            f"the model answered {output.dtype} of shape {list(output.shape)}; expected {wanted}"
         )
     _check_numbers(output, rows)
     return output.float() if output.dtype in (torch.float16, torch.bfloat16) else output

@@ -102,7 +102,7 @@ def ink_of(model: PictureModel, batch: SketchBatch) -> Float[Tensor, "height wid
 
 def see_softly(
     model: PictureModel, batch: SketchBatch, soft: Rasteriser
-) -> Float[Tensor, "sketches labels"]:
+) -> Float[Tensor, "sketches ..."]:
     """The model's answer to its own pictures, with the gradient of ``soft``'s."""
     if not batch.points.requires_grad:
         return model(batch)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sightline import page
 from sightline.picture import AGAINST, FOR, NEUTRAL, figure_svg
 from sightline.runs.overlay import as_data, overlay, photo_of
 from sightline.runs.rows import Failure, PhotoResult, Row
 from sightline.runs.run import Run
 from sightline.runs.summary import MethodSummary, Summary, footnotes, summary, table_rows
-from sightline.sketch.files import replace_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,14 +47,8 @@ def write_page(
     sections = [_table(told), _curves(told), _examples(run, examples), _failures(run.errors())]
     detector = Path(run.manifest.detector).name  # of a folder its last name
     title = f"{detector}: {len(told.methods)} methods, {told.photos} photos"
-    page = _PAGE.format(
-        title=html.escape(title),
-        style=_STYLE,
-        about=_about(run),
-        sections="\n".join(section for section in sections if section),
-    )
-    with replace_file(Path(path)) as stream:
-        stream.write(page.encode())
+    shown = [section for section in sections if section]
+    page.write_page(path, title, shown, about=_about(run), style=_STYLE)
 
 
 # --- what it is -----------------------------------------------------------------------------------
@@ -202,29 +196,13 @@ _LEGEND = (
 )
 
 _STYLE = f"""
-body{{font:16px/1.5 system-ui,sans-serif;color:#222;background:#f6f5f2;margin:0}}
-main{{max-width:1100px;margin:0 auto;padding:2rem 1rem}}
-h1{{font-weight:600;margin:0 0 .3rem}} h2{{margin:0 0 .4rem;font-weight:600}}
+main{{max-width:1100px}}
 h3{{font-weight:500;font-size:15px;margin:1.2rem 0 .3rem}}
-section{{background:#fff;border-radius:10px;padding:1.4rem 1.6rem;margin:1.4rem 0;
-box-shadow:0 1px 3px #0002}}
-svg{{max-width:100%;height:auto;display:block;margin:.4rem auto}}
-.wide{{overflow-x:auto}} table{{border-collapse:collapse;font-size:14px;width:100%}}
-td,th{{padding:.25rem .6rem;text-align:right;border-bottom:1px solid #eee;white-space:nowrap}}
-td:first-child,th:first-child{{text-align:left}} .quiet{{color:#666;font-size:14px}}
-pre{{font-size:12px;overflow-x:auto}} summary{{cursor:pointer;color:#555}}
+.wide{{overflow-x:auto}} .wide td,.wide th{{white-space:nowrap}}
+pre{{font-size:12px;overflow-x:auto}}
 .grid{{display:grid;grid-template-columns:repeat(auto-fill,minmax(240px,1fr));gap:.8rem}}
-figure{{margin:0}} img{{width:100%;border-radius:4px;display:block}}
+figure{{margin:0}} img{{width:100%;border-radius:4px;margin:0}}
 figcaption{{font-size:12px;color:#555;margin-top:.2rem}}
 .scale{{display:flex;gap:.5rem;align-items:center;font-size:12px;color:#555}}
 .scale i{{width:160px;height:10px;background:linear-gradient(90deg,{AGAINST},{NEUTRAL},{FOR})}}
-"""
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<meta name="viewport" content="width=device-width,initial-scale=1"><style>{style}</style></head>
-<body><main><h1>{title}</h1>
-{about}
-{sections}
-</main></body></html>
 """

@@ -11,7 +11,9 @@ from sightline.targets.boxes import (
     scores_of,
 )
 from sightline.targets.classes import ClassScore
+from sightline.targets.region import Region
 from sightline.targets.target import SCALES, BoundTargets, Scale, Target
+from sightline.targets.vectors import Rank, RankMargin, Similarity, TripletMargin
 
 __all__ = [
     "SCALES",
@@ -22,8 +24,13 @@ __all__ = [
     "BoxSimilarity",
     "ClassScore",
     "MissedBox",
+    "Rank",
+    "RankMargin",
+    "Region",
     "Scale",
+    "Similarity",
     "Target",
+    "TripletMargin",
     "asked_targets",
     "boxes_in",
     "default_target",

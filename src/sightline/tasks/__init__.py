@@ -1,0 +1,1 @@
+"""What stroke explanations are for: retrieval, generation, assisted drawing, attack."""

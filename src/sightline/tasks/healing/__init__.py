@@ -1,0 +1,1 @@
+"""Strokes and stretches that a drawing is better without."""

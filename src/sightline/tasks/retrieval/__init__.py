@@ -1,0 +1,1 @@
+"""Finding the photo of a drawing, and saying why it was found."""
