@@ -25,6 +25,10 @@ class AlignmentError(SightlineError):
     """Labels of attention, or a loss on attention, cannot be used as asked."""
 
 
+class TaskError(SightlineError):
+    """A gallery, a pair, a healing or an attack cannot be made as asked."""
+
+
 def first_line(error: BaseException) -> str:
     r"""The first line of another library's message; empty where it has none.
 
