@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from sightline.errors import GameError, unknown_name
 from sightline.game import NEED_NO_GRADIENT, Game, Meter
 from sightline.models.detector import Candidates, DenseDetector
+from sightline.models.generator import Generator, RasterGenerator
 from sightline.models.photo_classifier import PictureClassifier
 from sightline.models.raster import RasterModel
 
@@ -92,6 +93,8 @@ def network(game: Game) -> nn.Module:
     """The module that sees the picture, whose layers have names."""
     model = game.model
     assert isinstance(model, nn.Module)  # noqa: S101, picture_of has made sure
+    if isinstance(model, RasterGenerator):
+        model = model.raster
     if isinstance(model, RasterModel | PictureClassifier):
         return model.module
     return model
@@ -193,6 +196,12 @@ def look_inside(
     with torch.set_grad_enabled(slopes_exist), watched(root) as outputs:
         reply = game.bound.see(picture[None].clone().requires_grad_())
         values = game.read(reply, rows=1)[0]
+        if layer is None and isinstance(game.model, Generator):
+            raise GameError(
+                "a generator's last feature map is its picture, which shows where the region is "
+                "and not what in the drawing made it; give layer=..., one of: "
+                f"{', '.join(_names_of_maps(outputs)) or 'none'}; or use {game.without_gradient}"
+            )
         output = choose(outputs, root, layer, values[0])
     if isinstance(reply, Candidates):
         output = replace(output, extent=reply.extent)

@@ -81,12 +81,13 @@ def _decompose(game: Game, root: nn.Module, picture: Tensor) -> _Full:
         ink = picture[None].clone().requires_grad_()
         reply = game.bound.see(ink)
         values = game.read(reply, rows=1)[0]
-    read = shown[0] if shown else ink if ink.ndim == 4 else ink[:, None]
+    read = shown[0] if shown else ink
     biased = [(o, b) for o in outputs if (b := _bias(o.module)) is not None]
     by_input, *by_output = slopes(values, [read, *(output.tensor for output, _ in biased)])
     extent = reply.extent if isinstance(reply, Candidates) else None
     own = None if read is ink else extent  # what is read inside may have been padded before
-    maps = {(read.shape[-2:], own): (by_input * read).detach().sum((1, 2))}
+    brought = (by_input * read).detach()  # [targets, 1, (colours,) height, width]
+    maps = {(read.shape[-2:], own): brought.flatten(1, -3).sum(1)}
     unplaced = torch.zeros_like(values.detach())
     for (output, bias), slope in zip(biased, by_output, strict=True):
         placed, rest = _bias_map(slope.squeeze(1), bias, output.module)
@@ -132,6 +133,7 @@ def _bias_map(
 ) -> tuple[Float[Tensor, "targets height width"] | None, Float[Tensor, " targets"]]:
     """A bias times its slope where it acts, as a map; and what has no place."""
     first = isinstance(module, CHANNELS_FIRST)
+    first |= getattr(module, "data_format", "") == "channels_first"  # ConvNeXt's layer norm
     brought = slope * (bias.reshape(-1, *[1] * (slope.ndim - 2)) if first else bias)
     total = brought.flatten(1).sum(1)
     if not first and brought.ndim == 4:  # channels last

@@ -102,8 +102,17 @@ class Encoder(nn.Module):
             ModelError: no items, items of a kind that it does not read, or answers that are no
                 vectors.
         """
-        if not len(items):
-            raise ModelError("nothing to encode: give at least one drawing or photo")
+        if not len(items) or batch < 1:
+            raise ModelError(
+                f"nothing to encode: {len(items)} items, {batch} at once; give at least one "
+                "drawing or photo"
+            )
+        odd = next((i for i, item in enumerate(items) if not isinstance(item, type(items[0]))), 0)
+        if odd or not isinstance(items[0], Sketch | Photo):
+            kinds = ", then ".join(dict.fromkeys(type(items[i]).__name__ for i in (0, odd)))
+            raise ModelError(
+                f"item {odd} cannot be encoded: came {kinds}; give drawings only, or photos only"
+            )
         model = self.branch(items[0])
         found: list[Tensor] = []
         with as_found(self), torch.no_grad():
@@ -176,9 +185,8 @@ def similarities(
     """
     if measure == "cosine":
         return F.normalize(vectors, dim=1) @ F.normalize(others, dim=1).T
-    squared = (vectors[:, None] - others[None]).square().sum(-1)
-    # a root is infinitely steep at 0
-    return -squared.clamp_min(torch.finfo(squared.dtype).tiny).sqrt()
+    # pair by pair: exact where two are equal, also in the gradient, and no table of differences
+    return -torch.cdist(vectors, others, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def _photo_branch(photo: object) -> PhotoClassifier:

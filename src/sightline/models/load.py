@@ -14,14 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from sightline.errors import ModelError, first_line, unknown_name
+from sightline.models import saved
 from sightline.models.published import as_published, from_published, is_published
 from sightline.models.raster import RasterModel, SketchCNN, sketch_cnn
 from sightline.models.sketchxainet import Padding, SketchXAINet, SketchXAINetConfig
-from sightline.sketch.files import replace_file
 from sightline.sketch.raster import Rasteriser
 
-WEIGHTS = "model.safetensors"
-CONFIG = "config.json"
+WEIGHTS, CONFIG = saved.WEIGHTS, saved.CONFIG
 SHIPPED = ("sketchxainet-tiny", "sketch-cnn")
 
 
@@ -72,9 +71,6 @@ def save(
     Raises:
         ModelError: a `RasterModel` of a module that is no `SketchCNN`: `load` could not make it.
     """
-    from safetensors.torch import save as as_bytes
-
-    folder = Path(folder)
     state: dict[str, Tensor] = model.state_dict()
     if isinstance(model, SketchXAINet):
         state, config = as_published(state), {"kind": "sketchxainet", **model.config.as_dict()}
@@ -87,14 +83,7 @@ def save(
             f"cannot save a RasterModel of {type(model.module).__name__}: load would not know how "
             "to make it; keep module.state_dict() with torch.save"
         )
-    tensors = {
-        k: (v.half() if half and v.is_floating_point() else v).contiguous().cpu()
-        for k, v in state.items()
-    }
-    with replace_file(folder / WEIGHTS) as stream:
-        stream.write(as_bytes(tensors, {"format": "pt"}))
-    with replace_file(folder / CONFIG) as stream:
-        stream.write(json.dumps(config, indent=2).encode() + b"\n")
+    saved.write_saved(folder, config, state, half=half)
 
 
 def _find(name: str | os.PathLike[str], revision: str | None) -> tuple[Path, Path | None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sightline.errors import ModelError, first_line, unknown_name
-from sightline.models.load import CONFIG, WEIGHTS, _read_weights
+from sightline.models.load import _read_weights
 from sightline.models.photo_classifier import PictureClassifier
+from sightline.models.saved import CONFIG, WEIGHTS, fill_exactly, read_told, write_saved
 from sightline.models.small_resnet import SmallResNet, small_resnet
 from sightline.models.transformers_classifier import (
     built_by_transformers,
@@ -23,7 +23,6 @@ from sightline.models.transformers_classifier import (
     small_of_config,
     transformers_classifier,
 )
-from sightline.sketch.files import replace_file
 
 KNOWN = (
     "small-resnet",
@@ -128,16 +127,8 @@ def save_classifier(model: PictureClassifier, folder: str | os.PathLike[str]) ->
     Raises:
         ModelError: a module that `load_classifier` could not build.
     """
-    from safetensors.torch import save as as_bytes
-
-    folder = Path(folder)
     config = _told(model.module) | {name: getattr(model, name) for name in _SIGHT}
-    written = json.dumps(config, indent=2).encode() + b"\n"
-    tensors = {k: v.detach().cpu().contiguous() for k, v in model.module.state_dict().items()}
-    with replace_file(folder / WEIGHTS) as stream:
-        stream.write(as_bytes(tensors, {"format": "pt"}))
-    with replace_file(folder / CONFIG) as stream:
-        stream.write(written)
+    write_saved(folder, config, model.module.state_dict())
 
 
 def _told(module: Any) -> dict[str, Any]:
@@ -162,7 +153,7 @@ def _told(module: Any) -> dict[str, Any]:
 def _folder(name: str, asked: _Asked) -> PictureClassifier:
     """One that `save_classifier` wrote, or transformers' ``save_pretrained``."""
     home = Path(name)
-    told = _read_config(home / CONFIG)
+    told = read_told(home / CONFIG, "classifier")
     if "kind" not in told and "model_type" in told:
         return _transformers(name, asked)
     asked.only(name)
@@ -178,7 +169,7 @@ def _folder(name: str, asked: _Asked) -> PictureClassifier:
         module = _BUILDERS[told["kind"]](told["module"])
         sight["size"] = asked.size or tuple(int(side) for side in sight["size"])
         sight["labels"] = _renamed(known, asked.labels, name)
-        _fill(module, state, home)
+        fill_exactly(module, state, home, "classifier")
         return PictureClassifier(module, **sight)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, ModelError) and str(home) in str(error):
@@ -189,19 +180,6 @@ def _folder(name: str, asked: _Asked) -> PictureClassifier:
         ) from error
 
 
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        told = json.loads(path.read_text())
-    except OSError:
-        raise ModelError(
-            f"{path} does not exist; a classifier is a folder with {CONFIG} and {WEIGHTS}, as "
-            "save_classifier writes it"
-        ) from None
-    except ValueError:
-        raise ModelError(f"{path} is not JSON; write it with save_classifier") from None
-    return told if isinstance(told, dict) else {}
-
-
 def _renamed(known: tuple[str, ...], labels: tuple[str, ...] | None, name: str) -> tuple[str, ...]:
     if labels is not None and known and len(labels) != len(known):
         raise ModelError(
@@ -209,21 +187,6 @@ def _renamed(known: tuple[str, ...], labels: tuple[str, ...] | None, name: str) 
             "out, or give one a class"
         )
     return known if labels is None else labels
-
-
-def _fill(module: nn.Module, state: dict[str, Tensor], home: Path) -> None:
-    """Put weights into a module; all of them, and no others."""
-    wanted = {name: list(value.shape) for name, value in module.state_dict().items()}
-    given = {name: list(value.shape) for name, value in state.items()}
-    wrong = sorted(n for n in wanted.keys() | given.keys() if wanted.get(n) != given.get(n))
-    if wrong:
-        first = wrong[0]
-        raise ModelError(
-            f"{home / WEIGHTS} does not fit {home / CONFIG}: {len(wrong)} weights differ, the "
-            f"first is {first}, expected {wanted.get(first, 'none')}, came "
-            f"{given.get(first, 'none')}; are they of two models? Write both with save_classifier"
-        )
-    module.load_state_dict(state)
 
 
 def _small_of(told: Any) -> nn.Module:

@@ -16,6 +16,9 @@ from sightline.models.encoder import MEASURES, Measure, similarities
 from sightline.sketch.sketch import Sketch
 from sightline.targets.target import BoundTargets
 
+ROUNDING = 1e-12
+"""Of float64 numbers that differ by less than this share it is not said which is more."""
+
 Vectors = Float[Tensor, "vectors dimension"]
 
 
@@ -189,8 +192,10 @@ class Rank:
         chosen = list(self.of)
 
         def read(x: Tensor) -> Tensor:
-            alike = similarities(x, gallery(x), self.measure)  # [rows, gallery]
-            own = alike[:, chosen]
+            # in float64: a copy of a photo must tie with it, wherever sums are rounded
+            exact = x.double()
+            alike = similarities(exact, gallery(exact), self.measure)  # [rows, gallery]
+            own = alike[:, chosen] + ROUNDING * (1 + alike[:, chosen].abs())
             before = torch.stack([(alike > mine[:, None]).sum(1) for mine in own.unbind(1)], 1)
             return -before.to(x.dtype)
 
