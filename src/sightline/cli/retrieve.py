@@ -1,0 +1,319 @@
+"""``sightline retrieve``: galleries of photos or drawings, searched by drawings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sightline.cli.options import AS_JSON, SKIP_BAD, tell_progress
+from sightline.cli.retrieve_explain import explain
+
+if TYPE_CHECKING:
+    from sightline.image.photo import Photo
+    from sightline.models.encoder import Encoder
+    from sightline.sketch.sketch import Sketch
+    from sightline.tasks.retrieval.gallery import Gallery
+    from sightline.tasks.retrieval.gallery_sources import Entry, Item
+    from sightline.tasks.retrieval.search import Found
+
+GALLERY = click.argument("gallery", type=click.Path(path_type=Path))
+ENCODER = click.option(
+    "--encoder", help="A shipped name, folder or clip:ORG/NAME; default: the gallery's."
+)
+MOVED = click.option(
+    "--root", type=click.Path(path_type=Path), help="Where the gallery's items are now, if moved."
+)
+DEFAULTS = {"photos": "pairs-encoder", "drawings": "sketchxainet-tiny"}
+
+
+@click.group()
+def retrieve() -> None:
+    """Find photos or drawings by drawings: make a gallery, search it, measure and explain."""
+
+
+retrieve.add_command(explain)
+
+
+@retrieve.command()
+@click.argument("photos", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Gallery to write.")
+@click.option(
+    "--encoder",
+    help="A shipped name, folder or clip:ORG/NAME; default: pairs-encoder for photos, "
+    "sketchxainet-tiny for drawings.",
+)
+@click.option("--batch", default=64, show_default=True, type=click.IntRange(1), help="At once.")
+@click.option("--skip-bad", is_flag=True, help="Leave out what cannot be read, and count it.")
+@click.option("--add", is_flag=True, help="Add to the gallery what is not in it yet.")
+@AS_JSON
+def index(
+    *,
+    photos: Path,
+    out: Path,
+    encoder: str | None,
+    batch: int,
+    skip_bad: bool,
+    add: bool,
+    as_json: bool,
+) -> None:
+    """Encode PHOTOS into a gallery.
+
+    PHOTOS is a folder of photos, or of folders of them, one a category; or a file or folder of
+    drawings, which then are what is found.
+    """
+    from sightline.allocator import keep_freed_memory
+    from sightline.models.load_encoder import load_encoder
+    from sightline.sketch.formats.quickdraw import Skipped
+    from sightline.tasks.retrieval.gallery import Gallery
+    from sightline.tasks.retrieval.gallery_sources import kind_of
+
+    keep_freed_memory()
+    _refuse_folder(out, add)
+    kind, skipped = kind_of(photos), Skipped()
+    known = Gallery.open(out) if add else None
+    if known is not None:
+        network = _encoder_of(known, encoder)
+    else:
+        named = encoder or DEFAULTS[kind]
+        # a folder is found again from anywhere
+        network = load_encoder(Path(named).resolve() if Path(named).is_dir() else named)
+    make = Gallery.of if known is None else known.add
+    made = make(
+        network,
+        photos,
+        batch=batch,
+        on_error="skip" if skip_bad else "raise",
+        skipped=skipped,
+        tell=lambda done, of: tell_progress(f"\r{done} of {of} {kind}" + "\n" * (done == of)),
+    )
+    made.save(out)
+    if skipped.count:
+        click.echo(str(skipped), err=True)
+    added = len(made) - len(known or ())
+    told = {
+        "items": len(made),
+        "added": added,
+        "skipped": skipped.count,
+        "encoder": made.encoder,
+        "fingerprint": made.fingerprint,
+        "measure": made.measure,
+        "written": [str(out)],
+    }
+    words = f"{added} {kind} indexed, {len(made)} in the gallery; wrote {out}"
+    click.echo(json.dumps(told) if as_json else words)
+
+
+@retrieve.command()
+@GALLERY
+@click.argument("drawing", type=click.Path(path_type=Path))
+@click.option("--index", default=0, show_default=True, help="Which drawing of a file of many.")
+@click.option("-k", "count", default=10, show_default=True, type=click.IntRange(1))
+@ENCODER
+@MOVED
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Contact sheet: .png, .pdf or .svg (DRAWING's name + '-found.png', here).",
+)
+@AS_JSON
+def query(
+    *,
+    gallery: Path,
+    drawing: Path,
+    index: int,
+    count: int,
+    encoder: str | None,
+    root: Path | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Find what is most like DRAWING in a GALLERY: place, name, score; and a sheet of pictures.
+
+    DRAWING is a file of one or of many drawings, or a photo.
+    """
+    from sightline.allocator import keep_freed_memory
+    from sightline.tasks.retrieval.gallery import Gallery
+
+    keep_freed_memory()
+    path = out or Path(f"{drawing.name.split('.')[0]}-found.png")
+    _refuse_suffix(path)
+    opened = Gallery.open(gallery, root=root)
+    network = _encoder_of(opened, encoder)
+    asked = _read_query(drawing, index)
+    found = opened.search(network.encode([asked]), count)  # type: ignore[arg-type]
+    rows = _rows(opened, found)
+    reason = _write_sheet(opened, asked, rows, path)
+    if as_json:
+        told = {"query": drawing.name, "encoder": opened.encoder, "measure": opened.measure}
+        click.echo(json.dumps({**told, "found": rows, "written": [str(path)] * (not reason)}))
+    else:
+        click.echo(_table(rows, "cosine" if opened.measure == "cosine" else "minus distance"))
+        click.echo(f"\nwrote {path}" if not reason else f"\nno picture: {reason}", err=bool(reason))
+
+
+@retrieve.command()
+@GALLERY
+@click.argument("queries", type=click.Path(path_type=Path))
+@ENCODER
+@click.option(
+    "--by",
+    type=click.Choice(["auto", "label", "instance"]),
+    default="auto",
+    show_default=True,
+    help="What is relevant: the same label, or the same instance (lamp-17-2 finds lamp-17).",
+)
+@click.option(
+    "--split",
+    type=click.Choice(["all", "train", "valid", "test"]),
+    default="all",
+    show_default=True,
+    help="Which of the queries, by splits.json or by the hash of their names.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of the intervals and of the split.")
+@SKIP_BAD
+@AS_JSON
+def measure(
+    *,
+    gallery: Path,
+    queries: Path,
+    encoder: str | None,
+    by: Any,
+    split: str,
+    seed: int,
+    skip_bad: bool,
+    as_json: bool,
+) -> None:
+    """Measure how well QUERIES, drawings or photos, find what they are of in a GALLERY.
+
+    A query that stands in the gallery itself does not find itself.
+    """
+    from sightline.allocator import keep_freed_memory
+    from sightline.tasks.retrieval.gallery import Gallery
+    from sightline.tasks.retrieval.measured import measure_retrieval
+
+    keep_freed_memory()
+    opened = Gallery.open(gallery)
+    network = _encoder_of(opened, encoder)
+    entries = _queries(queries, split, seed, skip_bad)
+    scores = measure_retrieval(
+        opened,
+        network,
+        [entry.read() for entry in entries],  # type: ignore[arg-type]
+        labels=[entry.item.label for entry in entries],
+        by=by,
+        seed=seed,
+    )
+    words = f"{scores}\nencoder {scores.encoder}, 95 % intervals: Wilson, else bootstrap"
+    click.echo(json.dumps(scores.as_dict()) if as_json else words)
+
+
+def _refuse_folder(out: Path, add: bool) -> None:
+    from sightline.errors import TaskError
+    from sightline.tasks.retrieval.gallery_files import MANIFEST
+
+    if not add and out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        there = (out / MANIFEST).exists()
+        cure = "--add adds to it; or name another" if there else "name another folder"
+        raise TaskError(f"{out} is there already{', a gallery' if there else ''}; {cure}")
+
+
+def _refuse_suffix(path: Path) -> None:
+    from sightline.errors import TaskError
+    from sightline.picture import SUFFIXES
+
+    if path.suffix.lower() not in SUFFIXES:
+        raise TaskError(f"cannot draw {path.name!r}: use one of {', '.join(SUFFIXES)}")
+
+
+def _encoder_of(gallery: Gallery, name: str | None) -> Encoder:
+    """The one that made the gallery, or one that is named and has the same weights."""
+    from sightline.errors import TaskError
+    from sightline.models.load import SHIPPED as RECOGNISERS
+    from sightline.models.load_encoder import SHIPPED, load_encoder
+
+    asked = name or gallery.encoder
+    here = asked in (*SHIPPED, *RECOGNISERS) or Path(asked).is_dir()
+    if name is None and not (asked and here):
+        raise TaskError(
+            f"the gallery was made with encoder {asked or 'without a name'!r}, which is not here; "
+            "give --encoder"
+        )
+    encoder = load_encoder(asked)
+    gallery.check(encoder)
+    return encoder
+
+
+def _read_query(path: Path, index: int) -> Item:
+    from sightline.image.read import SUFFIXES, read_photo
+    from sightline.sketch.read import read_sketch
+
+    if path.suffix.lower() in SUFFIXES:
+        return read_photo(path)
+    return read_sketch(path, index=index)
+
+
+def _queries(path: Path, split: str, seed: int, skip_bad: bool) -> list[Entry]:
+    from sightline.sketch.formats.quickdraw import Skipped
+    from sightline.tasks.retrieval.gallery_files import Root
+    from sightline.tasks.retrieval.gallery_sources import entries_of, kind_of
+
+    skipped = Skipped()
+    on_error: Any = "skip" if skip_bad else "raise"
+    root = Root(kind_of(path), path)
+    entries = entries_of(root, 0, on_error=on_error, skipped=skipped)
+    if skipped.count:
+        click.echo(str(skipped), err=True)
+    return entries if split == "all" else _of_split(entries, path, split, seed)
+
+
+def _of_split(entries: list[Entry], path: Path, split: str, seed: int) -> list[Entry]:
+    from sightline.errors import TaskError
+    from sightline.sketch.collection import hashed_splits, named_splits
+    from sightline.sketch.formats.stroke3 import SPLITS
+
+    names = [entry.item.name for entry in entries]
+    told = named_splits(path / "splits.json")
+    hashed = [SPLITS[place] for place in hashed_splits(names, seed)]
+    of = [told.get(name) for name in names] if told else hashed
+    chosen = [entry for entry, own in zip(entries, of, strict=True) if own == split]
+    if not chosen:
+        raise TaskError(f"{path} has no queries in its {split} split, of {len(entries)}")
+    return chosen
+
+
+def _rows(gallery: Gallery, found: Found) -> list[dict[str, Any]]:
+    rows = []
+    pairs = zip(found.indices[0].tolist(), found.scores[0].tolist(), strict=True)
+    for place, (item, score) in enumerate(pairs, start=1):
+        known = gallery.items[item]
+        row = {"place": place, "index": item, "name": known.name, "label": known.label}
+        rows.append({**row, "score": score})
+    return rows
+
+
+def _table(rows: list[dict[str, Any]], unit: str) -> str:
+    width = max(len(row["name"]) for row in rows)
+    lines = [f"{'place':>5s}  {'name':{width}s}  {unit}"]
+    lines += [f"{row['place']:5d}  {row['name']:{width}s}  {row['score']:.4f}" for row in rows]
+    labels = ["  " + row["label"] if row["label"] else "" for row in rows]
+    return "\n".join(line + label for line, label in zip(lines, ["", *labels], strict=True))
+
+
+def _write_sheet(
+    gallery: Gallery, asked: Photo | Sketch, rows: list[dict[str, Any]], path: Path
+) -> str:
+    """Write the contact sheet; why not, where the pictures are gone."""
+    from sightline.errors import SightlineError
+    from sightline.picture import write_figure
+    from sightline.tasks.retrieval.contact_sheet import contact_sheet
+
+    try:
+        items = [gallery.read(row["index"]) for row in rows]
+    except SightlineError as error:
+        return str(error)
+    names, scores = [row["name"] for row in rows], [row["score"] for row in rows]
+    write_figure(contact_sheet(asked, items, names, scores, title=asked.name or ""), path)
+    return ""

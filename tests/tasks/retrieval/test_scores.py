@@ -1,0 +1,167 @@
+import json
+import math
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from sightline.errors import TaskError
+from sightline.metrics.intervals import bootstrap_mean, bootstrap_median, wilson
+from sightline.tasks.retrieval.scores import (
+    RetrievalScores,
+    accuracy_at,
+    average_precision,
+    first_place,
+    mean_average_precision,
+    mean_reciprocal_rank,
+    median_place,
+    relevance_in_order,
+)
+
+
+def order(marks: str) -> np.ndarray:
+    """``"x-x"``: relevant, not, relevant."""
+    return np.array([mark == "x" for mark in marks])
+
+
+# --- by hand --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("marks", "precision", "place"),
+    [
+        ("x", 1, 1),
+        ("-x", 1 / 2, 2),
+        ("x-x", (1 + 2 / 3) / 2, 1),
+        ("-x-x-x", (1 / 2 + 2 / 4 + 3 / 6) / 3, 2),
+        ("xxx--", 1, 1),
+        ("---xx", (1 / 4 + 2 / 5) / 2, 4),
+    ],
+)
+def test_precision_and_place_by_hand(marks, precision, place):
+    assert average_precision(order(marks)) == pytest.approx(precision, abs=1e-12)
+    assert first_place(order(marks)) == place
+
+
+def test_accuracy_by_hand():
+    assert accuracy_at([1, 2, 2, 5], 1) == wilson(1, 4)
+    assert accuracy_at([1, 2, 2, 5], 2) == wilson(3, 4)
+    assert accuracy_at(np.array([1, 2, 2, 5]), 5) == wilson(4, 4)
+
+
+def test_places_by_hand():
+    places = [1, 2, 4, 4]
+    assert mean_reciprocal_rank(places).estimate == pytest.approx((1 + 1 / 2 + 1 / 4 + 1 / 4) / 4)
+    assert median_place(places).estimate == 2, "the lower one"
+    assert mean_reciprocal_rank(places, seed=3) == bootstrap_mean([1, 0.5, 0.25, 0.25], seed=3)
+    assert median_place(places, seed=3) == bootstrap_median(places, seed=3)
+
+
+def test_ties_are_counted_against_the_query():
+    scores = np.array([0.5, 0.9, 0.5, 0.1])
+    assert relevance_in_order(scores, order("x---")).tolist() == [False, False, True, False]
+    assert relevance_in_order(scores, order("--x-")).tolist() == [False, False, True, False]
+    assert relevance_in_order(scores, order("x-x-")).tolist() == [False, True, True, False]
+    assert first_place(relevance_in_order(np.ones(5), order("x----"))) == 5
+
+
+# --- oracles --------------------------------------------------------------------------------------
+
+
+def drawn(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    luck = np.random.default_rng(seed)
+    relevant = luck.random(40) < 0.2
+    relevant[luck.integers(40)] = True
+    return luck.integers(0, 9, 40) / 8, relevant
+
+
+def precision_in_loops(scores, relevant) -> float:
+    """Items taken one by one from the best score down, of equal ones the relevant last."""
+    left, taken, precisions = list(zip(scores, relevant, strict=True)), [], []
+    while left:
+        best = max(score for score, _ in left)
+        equal = [pair for pair in left if pair[0] == best]
+        wrong = [pair for pair in equal if not pair[1]]
+        taken.append((wrong or equal)[0])
+        left.remove(taken[-1])
+        if taken[-1][1]:
+            precisions.append(sum(hit for _, hit in taken) / len(taken))
+    return sum(precisions) / len(precisions)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_average_precision_as_plain_loops(seed):
+    scores, relevant = drawn(seed)
+    ours = average_precision(relevance_in_order(scores, relevant))
+    assert ours == pytest.approx(precision_in_loops(scores, relevant), abs=1e-12)
+
+
+@pytest.mark.skipif(find_spec("sklearn") is None, reason="scikit-learn is not installed")
+def test_average_precision_as_scikit_learns_without_ties():
+    from sklearn.metrics import average_precision_score
+
+    luck = np.random.default_rng(0)
+    scores, relevant = luck.random(50), luck.random(50) < 0.3
+    ours = average_precision(relevance_in_order(scores, relevant))
+    assert ours == pytest.approx(average_precision_score(relevant, scores), abs=1e-12)
+
+
+# --- laws -----------------------------------------------------------------------------------------
+
+
+def test_of_one_relevant_item_precision_is_the_reciprocal_place():
+    for place in range(1, 9):
+        marks = order("-" * (place - 1) + "x" + "--")
+        assert average_precision(marks) == pytest.approx(1 / first_place(marks))
+
+
+def test_order_of_items_means_nothing():
+    scores, relevant = drawn(1)
+    turned = np.random.default_rng(2).permutation(len(scores))
+    one, other = (
+        relevance_in_order(scores, relevant),
+        relevance_in_order(scores[turned], relevant[turned]),
+    )
+    assert one.tolist() == other.tolist()
+
+
+def test_all_scores_at_once():
+    relevance = [order("x--"), order("-xx"), order("--x")]
+    scores = RetrievalScores.of(relevance, at=(1, 2), by="label", gallery=3, unmatched=1, seed=4)
+    assert scores.queries == 3
+    assert scores.accuracy == {1: wilson(1, 3), 2: wilson(2, 3)}
+    assert scores.mean_average_precision == mean_average_precision(relevance, seed=4)
+    assert scores.mean_reciprocal_rank == mean_reciprocal_rank([1, 2, 3], seed=4)
+    assert scores.median_place.estimate == 2
+    told = json.loads(json.dumps(scores.as_dict()))
+    assert told["accuracy"]["2"]["estimate"] == pytest.approx(2 / 3)
+    assert told["by"] == "label"
+    assert told["mean_average_precision"]["low"] == scores.mean_average_precision.low
+    assert "accuracy at 2           0.6667" in str(scores)
+    assert "1 left out" in str(scores)
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: accuracy_at([], 1), "counted from 1"),
+        (lambda: accuracy_at([0, 1], 1), r"places \[0, 1\] of shape \[2\]; expected one a query"),
+        (lambda: accuracy_at([1], 0), "k is 0; the first place is 1"),
+        (lambda: mean_average_precision([]), "no queries"),
+        (lambda: average_precision(order("--")), "none of 2 items is relevant"),
+        (lambda: first_place(order("--")), "none of 2 items is relevant"),
+        (lambda: RetrievalScores.of([], by="label", gallery=1, unmatched=0), "counted from 1"),
+    ],
+)
+def test_refusals(call, words):
+    with pytest.raises(TaskError, match=words):
+        call()
+
+
+def test_intervals_are_no_wider_than_what_can_be():
+    interval = accuracy_at([1] * 20, 1)
+    assert interval.high == 1
+    assert math.isclose(interval.low, wilson(20, 20).low)
