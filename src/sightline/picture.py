@@ -65,7 +65,7 @@ def figure(why: Explanation, *, target: int = 0) -> Figure:
     name = why.targets[target]
     title = f"What speaks for “{name}”  ({why.made.method})"
     fig.suptitle(title, fontsize=12, **_PLAIN)
-    _add_scale(fig, drawing, limit, why.unit)
+    add_scale(fig, drawing, limit, why.unit)
     reason = why.blank(target)
     if reason:
         fig.supxlabel(reason, fontsize=9, color="#555555")
@@ -129,7 +129,7 @@ def boxes_figure(
         limit = float(np.abs(why.scores[row]).max()) or 1.0
         draw_scores(axes, why, row, limit)
         axes.set_title(f"{why.targets[row]}  ({why.value[row]:.2f})", fontsize=9, **_PLAIN)
-        _add_scale(fig, axes, limit, why.unit)
+        add_scale(fig, axes, limit, why.unit)
         if reason := why.blank(row):
             axes.text(0.5, 0.02, reason, transform=axes.transAxes, ha="center", fontsize=7)
     for axes in panels[len(shown) + 1 :]:
@@ -269,7 +269,8 @@ def _strongest(why: Explanation, target: int) -> list[int]:
     return [i for i in why.ranking(target) if i in strongest]
 
 
-def _add_scale(fig: Figure, axes: Axes, limit: float, unit: str) -> None:
+def add_scale(fig: Figure, axes: Axes, limit: float, unit: str) -> None:
+    """What the colours mean, under ``axes``: full colour at ``limit`` of the unit."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 

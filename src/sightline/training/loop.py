@@ -385,5 +385,6 @@ def bar(done: int, total: int, *, width: int = 30) -> str:
 
 def _line(row: dict[str, Any], epochs: int) -> str:
     numbers = [f"{name.removeprefix('train_')} {row[name]:.3f}" for name in row if "train" in name]
-    numbers += [f"valid top-1 {row['valid_top1']:.2%}"] * ("valid_top1" in row)
+    if "valid_top1" in row:
+        numbers.append(f"valid top-1 {row['valid_top1']:.2%}")
     return f"\repoch {row['epoch']}/{epochs}: {', '.join(numbers)}, {row['seconds']:.0f} s\n"
