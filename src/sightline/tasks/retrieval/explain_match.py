@@ -21,8 +21,9 @@ from sightline.tasks.retrieval.match import Match, called
 
 SUPERPIXELS = 64
 ABSENT: Absent = "mean"
-"""Grey patches draw edges where there were none: with grey, the object gets a smaller share of the
-scores than its area is worth (docs/retrieval.md)."""
+"""Grey patches draw edges where there were none: with them 28 % of the scores lie on the object,
+which covers 23 %, with the mean colour 47 % (docs/retrieval.md)."""
+
 MOST_COALITIONS = 4096
 """As many are asked for exact Shapley values where no method is named: 12 strokes."""
 

@@ -87,7 +87,7 @@ def fall_figure(curve: RankDeletion) -> Figure:
     """The photo's place as strokes go, the most important first, over that of random orders."""
     from matplotlib.figure import Figure
 
-    fig = Figure(figsize=(5.6, 2.9), layout="constrained")
+    fig = Figure(figsize=(5.6, 3.1), layout="constrained")
     axes = fig.subplots()
     gone = np.arange(curve.strokes + 1)
     low, middle, high = np.percentile(curve.random, [10, 50, 90], axis=0)
@@ -103,5 +103,5 @@ def fall_figure(curve: RankDeletion) -> Figure:
     axes.set_xlabel("strokes taken away", fontsize=9)
     axes.set_ylabel(f"place among {curve.gallery}", fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8, loc="upper right")
+    fig.legend(frameon=False, fontsize=8, ncols=2, loc="outside upper right")
     return fig
