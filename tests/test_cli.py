@@ -147,6 +147,37 @@ def test_data_stats_skips_and_counts_bad_lines(run, tmp_path):
 
 
 @pytest.mark.slow
+def test_train_from_a_model_on_attacked_drawings(run, collection, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    plain = ("train", "sketch", collection, "--epochs", 2, "--lr", 5e-3, "--size", "nano")
+    assert run(*plain, "--out", first).exit_code == 0
+    settings = ("--epochs", 1, "--start", first / "model", "--attacked", 0.05, "--out", second)
+    done = run("train", "sketch", collection, *settings)
+    assert done.exit_code == 0, done.output
+    assert "attacked" in done.output.splitlines()[-1]
+    row = json.loads((second / "metrics.jsonl").read_text())
+    assert row["train_loss"] == pytest.approx(row["train_task"] + row["train_attacked"])
+    assert row["valid_mean"] == (row["valid_top1"] + row["valid_attacked"]) / 2
+    shares = {}
+    for name, attack in (("plain", ()), ("attacked", ("--attacked", 0.6, "--attack-steps", 3))):
+        asked = ("--model", second / "model", "--split", "train", "--json", *attack)
+        told = run("evaluate", "sketch", collection, *asked)
+        shares[name] = json.loads(told.output)["top1"]["estimate"]
+    assert shares["attacked"] < shares["plain"]
+    # the run tells what it began with, and another beginning does not go on with it
+    anew = run("train", "sketch", collection, *settings[:2], *settings[4:])
+    assert anew.exit_code == 1
+    assert "began with another model" in anew.output
+
+
+def test_ablation_is_of_a_new_model(run, collection, tmp_path):
+    wrong = ("--start", "sketch-cnn", "--without", "order", "--out", tmp_path)
+    done = run("train", "sketch", collection, *wrong)
+    assert done.exit_code == 2
+    assert "--without is of a new model" in done.output
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("size", ["nano", "cnn"])
 def test_train_then_evaluate_then_explain(run, collection, house, tmp_path, size):
     out = tmp_path / "run"

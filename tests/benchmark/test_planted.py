@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sightline.benchmark.planted import LARGEST_OVERLAP, path_length, plant
+from sightline.benchmark.planted import LARGEST_OVERLAP, plant
 from sightline.errors import SightlineError
+from sightline.sketch.lengths import line_length
 from sightline.sketch.sketch import Sketch
 from toys import scribble
 
@@ -28,8 +29,8 @@ def test_a_planted_stroke(seed):
         np.testing.assert_array_equal(own, kept)
     assert planted.donor == "cross"
     assert planted.overlap <= LARGEST_OVERLAP
-    lengths = [path_length(s) for s in host.normalise().strokes]
-    assert min(abs(path_length(stroke) - n) for n in lengths) < 1e-9
+    lengths = [line_length(s) for s in host.normalise().strokes]
+    assert min(abs(line_length(stroke) - n) for n in lengths) < 1e-9
     shape = stroke - stroke[0]
     scales = {
         round(float(np.linalg.norm(shape) / np.linalg.norm(s - s[0])), 9)
@@ -65,8 +66,8 @@ def test_place_in_the_order_and_length_give_nothing_away():
     places = np.bincount([p.index for p in found], minlength=5)
     assert (places > 2).all()
     ranks = [
-        sorted(path_length(s) for s in p.sketch.strokes).index(
-            path_length(p.sketch.strokes[p.index])
+        sorted(line_length(s) for s in p.sketch.strokes).index(
+            line_length(p.sketch.strokes[p.index])
         )
         for p in found
     ]

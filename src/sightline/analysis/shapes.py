@@ -15,9 +15,8 @@ from sightline.analysis.clusters import Clusters, kmeans, nearest
 from sightline.errors import DrawingError, ModelError
 from sightline.metrics.intervals import Interval
 from sightline.models.as_found import as_found
-from sightline.models.place import place
+from sightline.models.place import batch_for
 from sightline.models.protocol import StrokeModel
-from sightline.sketch.batch import SketchBatch
 from sightline.sketch.sketch import Sketch
 
 BATCH = 2000
@@ -156,14 +155,12 @@ def stroke_shapes(
 def embed_strokes(model: Any, strokes: Sequence[Stroke]) -> Float[np.ndarray, "strokes hidden"]:
     """Shape embeddings of strokes in the normalised scale; where they stand plays no part."""
     model = shape_model(model)
-    device, dtype = place(model)
     pieces = []
     with as_found(model), torch.no_grad():
         for start in range(0, len(strokes), BATCH):
             # one stroke a drawing: no order table can be too short
             alone = [Sketch((s,)) for s in strokes[start : start + BATCH]]
-            batch = SketchBatch.from_sketches(alone, dtype=dtype).to(device)
-            pieces.append(model.embed(batch).shape.double().cpu().numpy())
+            pieces.append(model.embed(batch_for(model, alone)).shape.double().cpu().numpy())
     if not pieces:
         raise DrawingError("no strokes to embed")
     return np.concatenate(pieces)

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from sightline.errors import SightlineError
 from sightline.sketch.batch import SketchBatch
+from sightline.sketch.lengths import line_length
 from sightline.sketch.luck import digest
 from sightline.sketch.raster import Rasteriser
 from sightline.sketch.sketch import Sketch
@@ -66,11 +67,11 @@ def plant(host: Sketch, donors: Sequence[Sketch], *, seed: int = 0) -> Planted |
     luck = np.random.default_rng(int.from_bytes(digest(host, f"{seed}/planted")[:8], "big"))
     room, ink = host.box[2:] - host.box[:2], _ink(host.strokes)
     # chosen once: were it drawn anew at every try, long strokes, which seldom fit, would be rare
-    length = path_length(host.strokes[int(luck.integers(len(host)))])
+    length = line_length(host.strokes[int(luck.integers(len(host)))])
     for _ in range(TRIES):
         donor = foreign[int(luck.integers(len(foreign)))]
         stroke = donor.strokes[int(luck.integers(len(donor)))]
-        stroke = stroke * (length / max(path_length(stroke), 1e-9))
+        stroke = stroke * (length / max(line_length(stroke), 1e-9))
         free = room - np.ptp(stroke, axis=0)
         if (free < 0).any() or length == 0:
             continue
@@ -81,11 +82,6 @@ def plant(host: Sketch, donors: Sequence[Sketch], *, seed: int = 0) -> Planted |
             index = int(luck.integers(len(host) + 1))
             return Planted(_inserted(host, stroke, index), index, str(donor.label), overlap)
     return None
-
-
-def path_length(stroke: Float[np.ndarray, "_ 2"]) -> float:
-    """Length of the line through a stroke's points, canvas units."""
-    return float(np.linalg.norm(np.diff(stroke, axis=0), axis=1).sum())
 
 
 def _inserted(host: Sketch, stroke: Float[np.ndarray, "_ 2"], index: int) -> Sketch:

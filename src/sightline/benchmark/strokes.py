@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from sightline.benchmark.findings import REFERENCE, Cost, Findings
 from sightline.benchmark.perturbed import LEVELS, randomised, relabelled, shifted
-from sightline.benchmark.planted import Planted, path_length, plant
+from sightline.benchmark.planted import Planted, plant
 from sightline.errors import GameError, unknown_name
 from sightline.explanation import Explanation
 from sightline.game import Game
@@ -25,6 +25,7 @@ from sightline.models.door import as_model
 from sightline.models.protocol import SketchModel
 from sightline.models.recognise import recognise
 from sightline.parts import Points, Strokes, drawing
+from sightline.sketch.lengths import stroke_lengths
 from sightline.sketch.luck import digest
 from sightline.sketch.sketch import Sketch
 from sightline.targets import ClassScore, Scale
@@ -45,7 +46,7 @@ IN_THE_DRAWING_S_FRAME = frozenset(
 """Methods that meet the drawing in its own frame, where a shifted canvas is not seen."""
 
 BASELINES: dict[str, Callable[[Sketch], Float[np.ndarray, " strokes"]]] = {
-    "by length": lambda sketch: np.array([path_length(s) for s in sketch.strokes]),
+    "by length": stroke_lengths,
     "by order": lambda sketch: -np.arange(len(sketch), dtype=float),
 }
 """Rankings that never look at the model."""

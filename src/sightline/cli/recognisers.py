@@ -24,8 +24,18 @@ from sightline.cli.options import (
 if TYPE_CHECKING:
     from sightline.sketch.sketch import Sketch
     from sightline.sketch.store import SketchStore
+    from sightline.tasks.attack.training import TrainedOnAttacks
     from sightline.training.evaluate import Evaluation
-    from sightline.training.examples import Examples
+    from sightline.training.examples import Examples, StrokeExamples
+
+
+ATTACK_STEPS = click.option(
+    "--attack-steps",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Of --attacked, along the gradient.",
+)
 
 
 @click.group()
@@ -48,6 +58,7 @@ def evaluate() -> None:
     show_default=True,
     help="SketchXAINet, or a small raster CNN.",
 )
+@click.option("--start", help="Go on from a model, as --model names them, instead of a new one.")
 @click.option("--epochs", type=click.IntRange(1), default=60, show_default=True)
 @click.option("--batch", type=click.IntRange(1), default=100, show_default=True)
 @click.option(
@@ -72,12 +83,20 @@ def evaluate() -> None:
     type=click.Choice(["shape", "location", "order"]),
     help="Ablation of SketchXAINet; may be repeated.",
 )
+@click.option(
+    "--attacked",
+    type=click.FloatRange(0, min_open=True),
+    metavar="BUDGET",
+    help="Learn from attacked drawings too: every point moved by up to this, of 1.48 a side.",
+)
+@ATTACK_STEPS
 @SKIP_BAD
 def train_sketch(
     *,
     data: Path,
     out: Path,
     size: str,
+    start: str | None,
     epochs: int,
     batch: int,
     lr: float,
@@ -86,6 +105,8 @@ def train_sketch(
     no_augmentation: bool,
     buckets: bool,
     without: tuple[str, ...],
+    attacked: float | None,
+    attack_steps: int,
     skip_bad: bool,
 ) -> None:
     """Train a recogniser on a collection of labelled drawings.
@@ -97,6 +118,7 @@ def train_sketch(
     ``torchrun`` several processes train together.
     """
     import sightline as sl
+    from sightline.models.fingerprint import fingerprint_of
     from sightline.sketch.augment import Augmentation
     from sightline.training.loop import train
     from sightline.training.processes import joined
@@ -114,7 +136,7 @@ def train_sketch(
     with joined() as processes:
         say = voice(processes)
         found = _open(data, seed, skip_bad, say)
-        model = _new_model(size, found.labels, seed, without)
+        model = _started(start, without) if start else _new_model(size, found.labels, seed, without)
         training, validation = (found.examples(s, model) for s in ("train", "valid"))
         say(f"{len(training)} drawings to learn from, {len(validation)} to choose by")
         history = train(
@@ -123,13 +145,14 @@ def train_sketch(
             validation,
             recipe,
             out,
+            objective=_on_attacks(attacked, attack_steps, recipe.smoothing),
+            origin=fingerprint_of(model) if start else "",
             progress=tell_progress if processes.first else None,
             processes=processes,
         )
         if processes.first:
             sl.save(model, out / "model")
-        best = max(row["valid_top1"] for row in history)
-        say(f"best validation top-1 {best:.2%}; model in {out / 'model'}")
+        say(f"{_best(history)}; model in {out / 'model'}")
         processes.leave()
 
 
@@ -148,6 +171,13 @@ def train_sketch(
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder for per_class.csv and confusion.png."
 )
+@click.option(
+    "--attacked",
+    type=click.FloatRange(0, min_open=True),
+    metavar="BUDGET",
+    help="Show attacked drawings: every point moved by up to this, of 1.48 a side.",
+)
+@ATTACK_STEPS
 @SKIP_BAD
 @AS_JSON
 def evaluate_sketch(
@@ -157,6 +187,8 @@ def evaluate_sketch(
     split: str,
     seed: int,
     out: Path | None,
+    attacked: float | None,
+    attack_steps: int,
     skip_bad: bool,
     as_json: bool,
 ) -> None:
@@ -170,7 +202,10 @@ def evaluate_sketch(
 
     with joined() as processes:
         network = sl.load(model)
-        examples = _open(data, seed, skip_bad, voice(processes)).examples(split, network)
+        plain = _open(data, seed, skip_bad, voice(processes)).examples(split, network)
+        examples: Examples = plain
+        if attacked is not None:
+            examples = _attacked(plain, network, attacked, attack_steps)
         result = evaluate(network, examples, network.labels, processes=processes)
         if processes.first:
             if out is not None:
@@ -188,7 +223,7 @@ class _Drawings(NamedTuple):
     splits: dict[str, list[Sketch]]
     labels: tuple[str, ...]
 
-    def examples(self, split: str, model: Any) -> Examples:
+    def examples(self, split: str, model: Any) -> StrokeExamples:
         from sightline.training.examples import Labelled
 
         every = [sketch for part in self.splits.values() for sketch in part]
@@ -202,7 +237,7 @@ class _Collection(NamedTuple):
     store: SketchStore
     labels: tuple[str, ...]
 
-    def examples(self, split: str, model: Any) -> Examples:
+    def examples(self, split: str, model: Any) -> StrokeExamples:
         from sightline.training.examples import Stored
 
         if split == "all":
@@ -225,6 +260,14 @@ def _open(data: Path, seed: int, skip_bad: bool, say: Say) -> _Drawings | _Colle
     return _Drawings(split_collection(sketches, data, seed=seed), labels_of(sketches))
 
 
+def _started(name: str, without: tuple[str, ...]) -> Any:
+    import sightline as sl
+
+    if without:
+        raise click.UsageError("--without is of a new model; leave it out beside --start")
+    return sl.load(name)
+
+
 def _new_model(size: str, labels: tuple[str, ...], seed: int, without: tuple[str, ...]) -> Any:
     import torch
 
@@ -238,6 +281,32 @@ def _new_model(size: str, labels: tuple[str, ...], seed: int, without: tuple[str
             return sl.sketch_cnn(labels)
         switches = {f"use_{name}": False for name in without}
         return sl.sketchxainet(size, labels, **switches)
+
+
+def _on_attacks(budget: float | None, steps: int, smoothing: float) -> TrainedOnAttacks | None:
+    """What ``--attacked`` learns; None without it: the plain task."""
+    if budget is None:
+        return None
+    from sightline.tasks.attack.point_moves import Moves
+    from sightline.tasks.attack.training import TrainedOnAttacks
+
+    return TrainedOnAttacks(Moves(budget, steps=steps, loss="cross_entropy"), smoothing)
+
+
+def _attacked(examples: StrokeExamples, model: Any, budget: float, steps: int) -> Examples:
+    from sightline.allocator import keep_freed_memory
+    from sightline.tasks.attack.point_moves import Moves
+    from sightline.tasks.attack.training import AttackedExamples
+
+    keep_freed_memory()
+    return AttackedExamples(examples, model, Moves(budget, steps=steps))
+
+
+def _best(history: list[dict[str, Any]]) -> str:
+    if "valid_mean" not in history[0]:
+        return f"best validation top-1 {max(row['valid_top1'] for row in history):.2%}"
+    best = max(history, key=lambda row: row["valid_mean"])
+    return f"best validation top-1 {best['valid_top1']:.2%}, attacked {best['valid_attacked']:.2%}"
 
 
 def _as_record(result: Evaluation, split: str, count: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from sightline.inversion.descent import Descent, movable
 from sightline.inversion.trajectory import Trajectory
 from sightline.models.as_found import as_found
 from sightline.models.door import as_model
-from sightline.models.place import place
+from sightline.models.place import batch_for
 from sightline.models.protocol import SketchModel
 from sightline.sketch.batch import SketchBatch
 from sightline.sketch.luck import digest
@@ -160,12 +160,11 @@ class _Drawings:
     @classmethod
     def of(cls, model: SketchModel, sketches: Sequence[Sketch]) -> _Drawings:
         prepared = [model.prepare(sketch) for sketch in sketches]
-        device, dtype = place(model)
-        batch = SketchBatch.from_sketches(prepared, dtype=dtype).to(device)
+        batch = batch_for(model, prepared)
         with torch.no_grad():
             logits = [
                 model(batch.select(index))
-                for index in torch.arange(len(batch), device=device).split(AT_ONCE)
+                for index in torch.arange(len(batch), device=batch.device).split(AT_ONCE)
             ]
         certainty, answers = torch.cat(logits).softmax(1).max(1)
         labels = tuple(model.labels) or tuple(str(i) for i in range(logits[0].shape[1]))

@@ -17,9 +17,8 @@ from sightline.models.as_found import as_found
 from sightline.models.detector import PhotoClassifier
 from sightline.models.door import as_model, as_photo_model
 from sightline.models.fingerprint import fingerprint_of
-from sightline.models.place import place
+from sightline.models.place import batch_for, place
 from sightline.models.protocol import PictureModel, SketchModel
-from sightline.sketch.batch import SketchBatch
 from sightline.sketch.sketch import Sketch
 
 Measure = Literal["cosine", "distance"]
@@ -153,8 +152,7 @@ class Encoder(nn.Module):
 
     def _answer(self, model: Any, items: Sequence[Any]) -> Any:
         if isinstance(items[0], Sketch):
-            drawings = SketchBatch.from_sketches([model.prepare(sketch) for sketch in items])
-            return model(drawings.to(*place(model)))
+            return model(batch_for(model, [model.prepare(sketch) for sketch in items]))
         pictures = [model.frame(*photo.size).pixels(photo) for photo in items]
         return model.look(torch.stack(pictures).to(*place(model)))
 

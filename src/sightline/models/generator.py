@@ -10,6 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sightline.errors import ModelError
+from sightline.models.as_found import as_found
+from sightline.models.place import batch_for
 from sightline.models.raster import Ink, RasterModel
 from sightline.sketch.batch import SketchBatch
 from sightline.sketch.raster import Rasteriser
@@ -116,12 +118,8 @@ class RasterGenerator(nn.Module):
 
     def generate(self, sketch: Sketch) -> Float[Tensor, "colours height width"]:
         """The picture of one drawing, float32 on the CPU, without gradients; left as it came."""
-        from sightline.models.as_found import as_found
-        from sightline.models.place import place
-
-        drawing = SketchBatch.from_sketches([self.prepare(sketch)]).to(*place(self))
         with as_found(self), torch.no_grad():
-            return self(drawing)[0].float().cpu()
+            return self(batch_for(self, [self.prepare(sketch)]))[0].float().cpu()
 
 
 class _Function(nn.Module):

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from sightline.errors import GameError
 from sightline.models.detector import Detector, PhotoModel, Reply
-from sightline.models.place import place
 from sightline.models.protocol import PictureModel, SketchModel
 from sightline.models.raster import pictures_of
 from sightline.models.sketchxainet import StrokeTokens
@@ -115,12 +114,6 @@ def see_softly(
 def prepared(model: object, sketch: Sketch) -> Sketch:
     """The drawing as the model reads it."""
     return model.prepare(sketch) if isinstance(model, SketchModel) else sketch.normalise()
-
-
-def batch_of(model: object, sketch: Sketch) -> SketchBatch:
-    """One drawing, where the model is and in its type."""
-    device, dtype = place(model)
-    return SketchBatch.from_sketches([sketch], dtype=dtype).to(device)
 
 
 def unfit(model: object, kind: str) -> GameError:

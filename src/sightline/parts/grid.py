@@ -10,8 +10,9 @@ from torch import Tensor
 
 from sightline.errors import GameError
 from sightline.image.photo import Photo
+from sightline.models.place import batch_for
 from sightline.models.protocol import PictureModel
-from sightline.parts.bound import Bound, Noise, batch_of, ink_of, noisy, prepared, unfit
+from sightline.parts.bound import Bound, Noise, ink_of, noisy, prepared, unfit
 from sightline.parts.photo import Absent, BoundPhoto, check_absent
 from sightline.sketch.batch import SketchBatch
 from sightline.sketch.sketch import Sketch
@@ -86,7 +87,7 @@ class GridCells:
             raise unfit(model, self.kind)
         size = model.rasteriser.size
         self._check_room((size, size))
-        return _Cells(model, batch_of(model, prepared(model, self.subject)), self)
+        return _Cells(model, batch_for(model, [prepared(model, self.subject)]), self)
 
     def _check_room(self, size: tuple[int, int]) -> None:
         if self.rows > size[0] or self.columns > size[1]:

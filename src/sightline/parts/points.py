@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sightline.models.place import batch_for
 from sightline.models.protocol import PictureModel, SketchModel, StrokeModel
 from sightline.models.sketchxainet import StrokeTokens
-from sightline.parts.bound import Bound, Noise, batch_of, ink_of, see_softly, unfit
+from sightline.parts.bound import Bound, Noise, ink_of, see_softly, unfit
 from sightline.sketch.batch import SketchBatch, offsets_of
 from sightline.sketch.raster import Rasteriser
 from sightline.sketch.sketch import Sketch
@@ -51,7 +52,7 @@ class Points:
         """The drawing as ``model`` sees it with points left out or moved."""
         if not isinstance(model, SketchModel):
             raise unfit(model, "points")
-        return BoundPoints(model, batch_of(model, self.sketch.normalise()))
+        return BoundPoints(model, batch_for(model, [self.sketch.normalise()]))
 
 
 class BoundPoints(Bound):

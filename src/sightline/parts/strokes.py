@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sightline.models.place import batch_for
 from sightline.models.protocol import EmbeddingModel, PictureModel, SketchModel, StrokeModel
 from sightline.models.sketchxainet import StrokeTokens
-from sightline.parts.bound import Bound, Noise, batch_of, noisy, prepared, unfit
+from sightline.parts.bound import Bound, Noise, noisy, prepared, unfit
 from sightline.sketch.batch import SketchBatch
 from sightline.sketch.sketch import Sketch
 
@@ -46,7 +47,7 @@ class Strokes:
 
     def bind(self, model: object) -> Bound:
         """The drawing as ``model`` sees it with strokes partly there."""
-        batch = batch_of(model, prepared(model, self.sketch))
+        batch = batch_for(model, [prepared(model, self.sketch)])
         if isinstance(model, StrokeModel):
             return _StrokeTokens(model, batch)
         if isinstance(model, PictureModel):

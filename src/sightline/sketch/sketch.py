@@ -142,6 +142,12 @@ class Sketch:
         moved = tuple(stroke * scale + np.asarray(shift, float) for stroke in self.strokes)
         return replace(self, strokes=moved)
 
+    @property
+    def has_size(self) -> bool:
+        """Whether it can be normalised: its points are not all in one place."""
+        lo, hi = self.box[:2], self.box[2:]
+        return bool(((hi - lo) ** 2).sum() >= SMALLEST_DIAGONAL_SQUARED)
+
     def normalise(self) -> Sketch:
         """Centre the drawing, its longest side spanning [-0.74, 0.74] (SketchXAINet's frame).
 
@@ -152,7 +158,7 @@ class Sketch:
             Qu et al., SketchXAI, CVPR 2023, and its program.
         """
         lo, hi = self.box[:2], self.box[2:]
-        if ((hi - lo) ** 2).sum() < SMALLEST_DIAGONAL_SQUARED:
+        if not self.has_size:
             raise DrawingError(
                 f"{self._where} has no size: all its points are in one place; leave it out"
             )
