@@ -19,6 +19,7 @@ _PUBLIC = {
         "ModelError",
         "GameError",
         "AlignmentError",
+        "TaskError",
     ],
     "sketch.sketch": ["Sketch"],
     "sketch.batch": ["SketchBatch"],
@@ -36,6 +37,7 @@ _PUBLIC = {
     "image.frame": ["Frame"],
     "image.annotations": ["read_instances", "read_panoptic"],
     "scenes.scene": ["draw_scene"],
+    "scenes.pairs": ["FAMILIES", "Pair", "draw_pair", "pair_set"],
     "models.load": ["load", "save"],
     "models.load_detector": ["load_detector"],
     "models.load_classifier": ["load_classifier", "save_classifier"],
@@ -48,6 +50,14 @@ _PUBLIC = {
     "models.scene_ssd": ["SceneSSD"],
     "models.sketchxainet": ["SketchXAINet", "SketchXAINetConfig", "sketchxainet"],
     "models.raster": ["RasterModel", "SketchCNN", "sketch_cnn"],
+    "models.encoder": ["Encoder", "similarities"],
+    "models.two_branch": ["two_branch"],
+    "models.headless": ["headless"],
+    "models.clip_encoder": ["clip_encoder"],
+    "models.load_encoder": ["load_encoder", "save_encoder"],
+    "models.generator": ["RasterGenerator"],
+    "models.small_generator": ["SmallGenerator", "small_generator"],
+    "models.load_generator": ["load_generator", "save_generator"],
     "parts": ["Strokes", "Points", "GridCells", "Superpixels"],
     "targets": [
         "ClassScore",
@@ -57,6 +67,11 @@ _PUBLIC = {
         "BoxSimilarity",
         "MissedBox",
         "boxes_in",
+        "Similarity",
+        "TripletMargin",
+        "RankMargin",
+        "Rank",
+        "Region",
     ],
     "budget": ["Budget"],
     "game": ["Game"],
@@ -150,6 +165,27 @@ _PUBLIC = {
     "alignment.measures": ["measure_looking"],
     "alignment.before_after": ["BeforeAfter"],
     "alignment.study": ["RatingStudy"],
+    "tasks.retrieval.gallery": ["Gallery"],
+    "tasks.retrieval.explain_match": ["explain_match"],
+    "tasks.retrieval.match": ["Match"],
+    "tasks.retrieval.measured": ["measure_retrieval"],
+    "tasks.retrieval.rank_deletion": ["rank_deletion"],
+    "tasks.retrieval.drawing_order": ["drawing_order"],
+    "tasks.retrieval.pair_folders": ["read_pair_folder"],
+    "tasks.retrieval.pair_examples": ["PairExamples"],
+    "tasks.retrieval.triplet": ["TripletLoss", "Contrastive"],
+    "tasks.generation.stroke_maps": ["StrokeMaps", "stroke_maps"],
+    "tasks.generation.part_regions": ["PartRegions"],
+    "tasks.generation.train_generator": ["train_generator"],
+    "tasks.healing.heal": ["heal"],
+    "tasks.healing.suggestions": ["Suggestion", "suggest"],
+    "tasks.healing.record": ["Healing"],
+    "tasks.attack.attack": ["Attack"],
+    "tasks.attack.point_moves": ["Moves", "move_points"],
+    "tasks.attack.move_attack": ["attack_points"],
+    "tasks.attack.stroke_removal": ["remove_small_stroke"],
+    "tasks.attack.stroke_insertion": ["insert_stroke"],
+    "tasks.attack.training": ["TrainedOnAttacks"],
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 
@@ -222,6 +258,7 @@ if TYPE_CHECKING:
     from sightline.errors import ModelError as ModelError
     from sightline.errors import PhotoError as PhotoError
     from sightline.errors import SightlineError as SightlineError
+    from sightline.errors import TaskError as TaskError
     from sightline.explanation import Explanation as Explanation
     from sightline.explanation import Provenance as Provenance
     from sightline.game import Game as Game
@@ -280,17 +317,26 @@ if TYPE_CHECKING:
     from sightline.models.black_box import CallableDetector as CallableDetector
     from sightline.models.black_box import OnnxDetector as OnnxDetector
     from sightline.models.black_box import UltralyticsDetector as UltralyticsDetector
+    from sightline.models.clip_encoder import clip_encoder as clip_encoder
     from sightline.models.detector import Candidates as Candidates
     from sightline.models.detector import Detections as Detections
     from sightline.models.doors_torchvision import (
         as_torchvision_detector as as_torchvision_detector,
     )
     from sightline.models.doors_transformers import TransformersDetector as TransformersDetector
+    from sightline.models.encoder import Encoder as Encoder
+    from sightline.models.encoder import similarities as similarities
+    from sightline.models.generator import RasterGenerator as RasterGenerator
+    from sightline.models.headless import headless as headless
     from sightline.models.load import load as load
     from sightline.models.load import save as save
     from sightline.models.load_classifier import load_classifier as load_classifier
     from sightline.models.load_classifier import save_classifier as save_classifier
     from sightline.models.load_detector import load_detector as load_detector
+    from sightline.models.load_encoder import load_encoder as load_encoder
+    from sightline.models.load_encoder import save_encoder as save_encoder
+    from sightline.models.load_generator import load_generator as load_generator
+    from sightline.models.load_generator import save_generator as save_generator
     from sightline.models.photo_classifier import PictureClassifier as PictureClassifier
     from sightline.models.raster import RasterModel as RasterModel
     from sightline.models.raster import SketchCNN as SketchCNN
@@ -299,8 +345,11 @@ if TYPE_CHECKING:
     from sightline.models.sketchxainet import SketchXAINet as SketchXAINet
     from sightline.models.sketchxainet import SketchXAINetConfig as SketchXAINetConfig
     from sightline.models.sketchxainet import sketchxainet as sketchxainet
+    from sightline.models.small_generator import SmallGenerator as SmallGenerator
+    from sightline.models.small_generator import small_generator as small_generator
     from sightline.models.small_resnet import SmallResNet as SmallResNet
     from sightline.models.small_resnet import small_resnet as small_resnet
+    from sightline.models.two_branch import two_branch as two_branch
     from sightline.parts import GridCells as GridCells
     from sightline.parts import Points as Points
     from sightline.parts import Strokes as Strokes
@@ -309,6 +358,10 @@ if TYPE_CHECKING:
     from sightline.runs.folder import explain_all as explain_all
     from sightline.runs.run import Run as Run
     from sightline.runs.settings import PhotoSettings as PhotoSettings
+    from sightline.scenes.pairs import FAMILIES as FAMILIES
+    from sightline.scenes.pairs import Pair as Pair
+    from sightline.scenes.pairs import draw_pair as draw_pair
+    from sightline.scenes.pairs import pair_set as pair_set
     from sightline.scenes.scene import draw_scene as draw_scene
     from sightline.sketch.batch import SketchBatch as SketchBatch
     from sightline.sketch.collection import read_collection as read_collection
@@ -328,4 +381,34 @@ if TYPE_CHECKING:
     from sightline.targets import BoxSimilarity as BoxSimilarity
     from sightline.targets import ClassScore as ClassScore
     from sightline.targets import MissedBox as MissedBox
+    from sightline.targets import Rank as Rank
+    from sightline.targets import RankMargin as RankMargin
+    from sightline.targets import Region as Region
+    from sightline.targets import Similarity as Similarity
+    from sightline.targets import TripletMargin as TripletMargin
     from sightline.targets import boxes_in as boxes_in
+    from sightline.tasks.attack.attack import Attack as Attack
+    from sightline.tasks.attack.move_attack import attack_points as attack_points
+    from sightline.tasks.attack.point_moves import Moves as Moves
+    from sightline.tasks.attack.point_moves import move_points as move_points
+    from sightline.tasks.attack.stroke_insertion import insert_stroke as insert_stroke
+    from sightline.tasks.attack.stroke_removal import remove_small_stroke as remove_small_stroke
+    from sightline.tasks.attack.training import TrainedOnAttacks as TrainedOnAttacks
+    from sightline.tasks.generation.part_regions import PartRegions as PartRegions
+    from sightline.tasks.generation.stroke_maps import StrokeMaps as StrokeMaps
+    from sightline.tasks.generation.stroke_maps import stroke_maps as stroke_maps
+    from sightline.tasks.generation.train_generator import train_generator as train_generator
+    from sightline.tasks.healing.heal import heal as heal
+    from sightline.tasks.healing.record import Healing as Healing
+    from sightline.tasks.healing.suggestions import Suggestion as Suggestion
+    from sightline.tasks.healing.suggestions import suggest as suggest
+    from sightline.tasks.retrieval.drawing_order import drawing_order as drawing_order
+    from sightline.tasks.retrieval.explain_match import explain_match as explain_match
+    from sightline.tasks.retrieval.gallery import Gallery as Gallery
+    from sightline.tasks.retrieval.match import Match as Match
+    from sightline.tasks.retrieval.measured import measure_retrieval as measure_retrieval
+    from sightline.tasks.retrieval.pair_examples import PairExamples as PairExamples
+    from sightline.tasks.retrieval.pair_folders import read_pair_folder as read_pair_folder
+    from sightline.tasks.retrieval.rank_deletion import rank_deletion as rank_deletion
+    from sightline.tasks.retrieval.triplet import Contrastive as Contrastive
+    from sightline.tasks.retrieval.triplet import TripletLoss as TripletLoss

@@ -34,6 +34,7 @@ from sightline.parts import (
 )
 from sightline.sketch.raster import Rasteriser
 from sightline.targets import Target, asked_targets, default_target, together
+from sightline.targets.target import BoundTargets
 
 NEED_NO_GRADIENT = "shapley, kernel_shap, lime, rise, anchors, occlusion"
 
@@ -111,6 +112,14 @@ class Game:
     def targets(self) -> tuple[str, ...]:
         """Names of the targets, in the order of the values."""
         return self._targets.names
+
+    @property
+    def resolved(self) -> BoundTargets:
+        """The targets as resolved here: the predicted class is that of this whole input.
+
+        With them another game asks the very same about a changed input.
+        """
+        return self._targets
 
     @property
     def classes(self) -> tuple[int, ...]:

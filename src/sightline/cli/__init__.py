@@ -33,14 +33,20 @@ def main() -> None:
 def _register() -> None:
     from sightline.cli.align import align
     from sightline.cli.analyse import analyse
+    from sightline.cli.attack import attack
     from sightline.cli.benchmark import benchmark
     from sightline.cli.compare import compare
     from sightline.cli.data import data
     from sightline.cli.demo import demo
     from sightline.cli.explain import explain
+    from sightline.cli.heal import heal
     from sightline.cli.invert import invert
     from sightline.cli.recognisers import evaluate, train
+    from sightline.cli.retrieve import retrieve
     from sightline.cli.runs import convert, measure, show
+    from sightline.cli.train_encoder import encoder
+
+    train.add_command(encoder)
 
     photos = (explain, measure, show, convert)
     for command in (
@@ -53,6 +59,9 @@ def _register() -> None:
         align,
         analyse,
         invert,
+        retrieve,
+        heal,
+        attack,
         benchmark,
     ):
         main.add_command(command)

@@ -17,6 +17,10 @@ from sightline.cli.benchmark_alignment import (
     exact_gradient,
     people,
 )
+from sightline.cli.benchmark_attack import benchmark_attack
+from sightline.cli.benchmark_generation import generation
+from sightline.cli.benchmark_healing import healing
+from sightline.cli.benchmark_retrieval import retrieval
 from sightline.cli.explain import METHOD_NAMES
 from sightline.cli.options import AS_JSON, MODEL, SKIP_BAD, read_splits
 
@@ -40,7 +44,17 @@ def benchmark() -> None:
     """Measure methods, and ways to teach, against known truths."""
 
 
-for command in (decoy_mnist, biased_scenes, exact_gradient, decoy_strokes, people):
+for command in (
+    decoy_mnist,
+    biased_scenes,
+    exact_gradient,
+    decoy_strokes,
+    people,
+    retrieval,
+    generation,
+    healing,
+    benchmark_attack,
+):
     benchmark.add_command(command)
 
 
