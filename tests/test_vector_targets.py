@@ -106,6 +106,22 @@ def test_ties_share_the_better_place():
     assert far(presence([1, 0, 0])).tolist() == [[0, -1, -1, -3]]
 
 
+def test_copies_encoded_apart_tie():
+    gallery = torch.randn(50, 64, generator=torch.Generator().manual_seed(3))
+    asked = gallery[:1] + 0.3
+    # another batch rounds the same photo's vector otherwise: 7e-7 apart was measured
+    gallery[9] = gallery[0] * (1 + 7e-7)
+    gallery[9, 0] += 7e-7
+    for measure in ("cosine", "distance"):
+        read = Rank(gallery, of=(0, 9), measure=measure).bind(None, (), asked, scribble()).read
+        places = read(asked)[0].tolist()
+        assert places[0] == places[1], measure
+    apart = gallery[0].clone()
+    apart[0] += 1e-3  # another photo
+    read = Rank(torch.stack([gallery[0], apart]), of=(0, 1)).bind(None, (), asked, scribble()).read
+    assert sorted(read(asked)[0].tolist()) == [-1.0, 0.0]
+
+
 def test_copies_tie_wherever_they_stand():
     """Also in float32 and among many, where sums may be rounded differently."""
     luck = torch.Generator().manual_seed(0)
@@ -294,9 +310,15 @@ def test_anchors_ask_for_classes():
 # --- errors ---------------------------------------------------------------------------------------
 
 
-def test_an_encoder_has_no_default():
-    with pytest.raises(GameError, match=r"no predicted class: ask\s+sl.Similarity\(encoder.enc"):
-        Game(Encoder(sketch=stroke_net()), Strokes(scribble()))
+@pytest.mark.parametrize("target", [None, ClassScore(), ClassScore(3), ClassScore("cat")], ids=str)
+def test_an_encoder_has_no_classes(target):
+    with pytest.raises(GameError, match=r"no classes: ask\s+sl.Similarity\(encoder.encode"):
+        Game(Encoder(sketch=stroke_net()), Strokes(scribble()), target)
+
+
+def test_one_target_does_not_ask_one_thing_twice():
+    with pytest.raises(GameError, match="both named 'boot'"):
+        game_of(Similarity(PLANE[:2], names=("boot", "boot")))
 
 
 def test_names():
@@ -380,10 +402,3 @@ def test_margins_below_zero(margin):
 def test_units_are_not_mixed():
     with pytest.raises(GameError, match="unit"):
         game_of([Similarity(PLANE), Similarity(PLANE, measure="distance")])
-
-
-def test_classes_of_an_encoder_have_no_names():
-    module = Encoder(sketch=picture_net())
-    module.sketch.labels = ()
-    with pytest.raises(GameError, match="label"):
-        Game(module, Strokes(scribble()), ClassScore("cat"))

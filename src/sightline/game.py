@@ -33,7 +33,7 @@ from sightline.parts import (
     Parts,
 )
 from sightline.sketch.raster import Rasteriser
-from sightline.targets import Target, asked_targets, default_target, together
+from sightline.targets import ClassScore, Target, asked_targets, default_target, together
 from sightline.targets.target import BoundTargets
 
 NEED_NO_GRADIENT = "shapley, kernel_shap, lime, rise, anchors, occlusion"
@@ -85,8 +85,8 @@ class Game:
         if batch is not None and batch < 1:
             raise GameError(f"batch is {batch}; it must be at least 1")
         asked = asked_targets(parts, targets)
-        if not asked:
-            _check_default(model)
+        if not asked or any(isinstance(target, ClassScore) for target in asked):
+            _check_classes(model)
         self.model = _as_model(model, parts)
         self.parts = parts
         self.seen_inside: dict[object, Any] = {}
@@ -380,17 +380,15 @@ def _as_model(model: object, parts: Parts) -> SketchModel | PhotoModel | Detecto
     return as_photo_model(model) if isinstance(parts.subject, Photo) else as_model(model)
 
 
-def _check_default(model: object) -> None:
-    """What has no classes has no predicted one."""
+def _check_classes(model: object) -> None:
+    """What has no classes cannot be asked about one, nor about the predicted one."""
     if isinstance(model, Encoder):
         raise GameError(
-            "an encoder answers vectors, so there is no predicted class: ask "
+            "an encoder answers vectors and has no classes: ask "
             "sl.Similarity(encoder.encode([photo]))"
         )
     if isinstance(model, Generator):
-        raise GameError(
-            "a generator answers pictures, so there is no predicted class: ask sl.Region(mask)"
-        )
+        raise GameError("a generator answers pictures and has no classes: ask sl.Region(mask)")
 
 
 def _jacobian(values: Tensor, rows: Tensor) -> Float[Tensor, "rows targets parts"]:

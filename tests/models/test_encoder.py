@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -163,6 +165,40 @@ def fingerprint(*, ink="white", size=16, measure="cosine", weight=1.0, mean=0.0)
 def test_another_encoder_has_another_fingerprint(other):
     assert fingerprint() == fingerprint()
     assert fingerprint(**other) != fingerprint()
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        (nn.ReLU(), nn.Tanh()),
+        (nn.AvgPool2d(4), nn.MaxPool2d(4)),
+        (nn.AvgPool2d(4), nn.AvgPool2d(4, padding=1)),
+    ],
+    ids=["activation", "pooling", "its settings"],
+)
+def test_what_has_no_weights_is_part_of_the_fingerprint(others):
+    first, second = (Encoder(sketch=nn.Sequential(m, nn.Flatten())).fingerprint for m in others)
+    assert first != second
+
+
+@pytest.mark.parametrize("settings", [{"epsilon": 2.0}, {"use_order": False}], ids=str)
+def test_settings_of_a_network_of_strokes_are_part_of_the_fingerprint(settings):
+    plain, other = stroke_net(), stroke_net(**settings)
+    assert Encoder(sketch=plain).fingerprint != Encoder(sketch=other).fingerprint
+
+
+def test_names_of_classes_are_not():
+    plain, other = stroke_net(), stroke_net()
+    other.config = replace(other.config, labels=("a", "b", "c", "d"))
+    assert Encoder(sketch=plain).fingerprint == Encoder(sketch=other).fingerprint
+
+
+def test_a_vector_of_zeros_has_no_direction_and_no_slope():
+    nothing = torch.zeros(1, 3, dtype=torch.float64, requires_grad=True)
+    alike = similarities(nothing, torch.eye(3, dtype=torch.float64))
+    assert alike.tolist() == [[0.0, 0.0, 0.0]]
+    (slope,) = torch.autograd.grad(alike.sum(), nothing)
+    assert slope.tolist() == [[0.0, 0.0, 0.0]]
 
 
 def test_how_photos_are_read_is_part_of_the_fingerprint():

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from sightline.errors import ModelError, unknown_name
 from sightline.image.photo import Photo
@@ -19,11 +19,15 @@ from sightline.models.door import as_model, as_photo_model
 from sightline.models.fingerprint import fingerprint_of
 from sightline.models.place import batch_for, place
 from sightline.models.protocol import PictureModel, SketchModel
+from sightline.models.sketchxainet import SketchXAINetConfig
 from sightline.sketch.sketch import Sketch
 
+Item = Sketch | Photo
 Measure = Literal["cosine", "distance"]
 MEASURES: tuple[Measure, ...] = ("cosine", "distance")
 AT_ONCE = 64
+SHORTEST = 1e-12
+"""A vector that is no longer has no direction: its cosine with any other is 0."""
 
 _SETTINGS = ("rasteriser", "channels", "ink", "epsilon", "size", "mean", "std", "resampling")
 """What a branch does to an item before its weights see it."""
@@ -72,7 +76,7 @@ class Encoder(nn.Module):
         self.measure: Measure = measure
         self.name = name
 
-    def branch(self, item: Sketch | Photo) -> SketchModel | PhotoClassifier:
+    def branch(self, item: Item) -> SketchModel | PhotoClassifier:
         """The model that reads such an item.
 
         Raises:
@@ -90,7 +94,7 @@ class Encoder(nn.Module):
         return found
 
     def encode(
-        self, items: Sequence[Sketch] | Sequence[Photo], *, batch: int = AT_ONCE
+        self, items: Sequence[Item], *, batch: int = AT_ONCE
     ) -> Float[Tensor, "items dimension"]:
         """Vectors of items of one kind, float32 on the CPU, without gradients.
 
@@ -142,13 +146,17 @@ class Encoder(nn.Module):
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the weights of both branches, and of what is done to items before them."""
-        digest = hashlib.sha256(f"{fingerprint_of(self)}/{self.measure}".encode())
+        """A hash of both branches: weights, modules and their settings, and how items are read.
+
+        Two encoders of one fingerprint give the same vectors, but for what a module does outside
+        of its weights, submodules and ``extra_repr``.
+        """
+        told = [fingerprint_of(self), self.measure]
+        told += [f"{n}:{type(m).__name__}({m.extra_repr()})" for n, m in self.named_modules()]
         for branch in (self.sketch, self.photo):
-            told = [f"{type(branch).__name__}"]
             told += [f"{n}={getattr(branch, n)}" for n in _SETTINGS if hasattr(branch, n)]
-            digest.update("/".join(told).encode())
-        return digest.hexdigest()[:16]
+            told.append(_config_of(branch))
+        return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
 
     def _answer(self, model: Any, items: Sequence[Any]) -> Any:
         if isinstance(items[0], Sketch):
@@ -182,9 +190,23 @@ def similarities(
         -1.0
     """
     if measure == "cosine":
-        return F.normalize(vectors, dim=1) @ F.normalize(others, dim=1).T
+        return _unit(vectors) @ _unit(others).T
     # pair by pair: exact where two are equal, also in the gradient, and no table of differences
     return -torch.cdist(vectors, others, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def _unit(vectors: Float[Tensor, "rows dimension"]) -> Float[Tensor, "rows dimension"]:
+    """Of length 1; a vector of zeros stays one, and passes no gradient."""
+    length = vectors.norm(dim=1, keepdim=True)
+    there = length > SHORTEST
+    return torch.where(there, vectors, 0) / torch.where(there, length, 1)
+
+
+def _config_of(branch: object) -> str:
+    """Settings of a recogniser's network; what its classes were called changes no vector."""
+    config = getattr(branch, "config", None)
+    told = asdict(config) if isinstance(config, SketchXAINetConfig) else {}
+    return str({name: value for name, value in told.items() if name != "labels"})
 
 
 def _photo_branch(photo: object) -> PhotoClassifier:

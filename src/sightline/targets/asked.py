@@ -59,8 +59,6 @@ def together(bound: Sequence[BoundTargets]) -> BoundTargets:
     Raises:
         GameError: units differ, or one thing is asked twice.
     """
-    if len(bound) == 1:
-        return bound[0]
     units = {each.unit for each in bound}
     names = tuple(name for each in bound for name in each.names)
     if len(units) > 1:
@@ -71,6 +69,8 @@ def together(bound: Sequence[BoundTargets]) -> BoundTargets:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise GameError(f"two targets are both named {twice!r}; ask each thing once")
+    if len(bound) == 1:
+        return bound[0]
     boxes = [each.boxes for each in bound if each.boxes is not None]
     dense = all(each.candidates for each in bound)
     return BoundTargets(

@@ -52,8 +52,6 @@ class ClassScore:
                 "a detector has boxes, not one class: ask sl.BoxScores(detections), or leave the "
                 "targets out for every box it finds"
             )
-        if reply.ndim != 2:
-            raise GameError("a generator answers pictures, and has no classes: ask sl.Region(mask)")
         classes = reply.shape[1]
         if known and len(known) != classes:
             raise GameError(

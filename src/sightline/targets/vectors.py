@@ -16,7 +16,7 @@ from sightline.models.encoder import MEASURES, Measure, similarities
 from sightline.sketch.sketch import Sketch
 from sightline.targets.target import BoundTargets
 
-ROUNDING = 1e-12
+ROUNDING = 1e-6
 """Of float64 numbers that differ by less than this share it is not said which is more."""
 
 Vectors = Float[Tensor, "vectors dimension"]
