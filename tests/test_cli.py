@@ -163,11 +163,21 @@ def test_train_from_a_model_on_attacked_drawings(run, collection, tmp_path):
         asked = ("--model", second / "model", "--split", "train", "--json", *attack)
         told = run("evaluate", "sketch", collection, *asked)
         shares[name] = json.loads(told.output)["top1"]["estimate"]
+        attacked = {"budget": 0.6, "steps": 3} if attack else None
+        assert json.loads(told.output)["attacked"] == attacked
     assert shares["attacked"] < shares["plain"]
     # the run tells what it began with, and another beginning does not go on with it
     anew = run("train", "sketch", collection, *settings[:2], *settings[4:])
     assert anew.exit_code == 1
     assert "began with another model" in anew.output
+
+
+def test_steps_are_of_an_attack(run, collection):
+    done = run("evaluate", "sketch", collection, "--attack-steps", 2)
+    assert done.exit_code == 2
+    assert "--attack-steps are of --attacked BUDGET" in done.output
+    done = run("train", "sketch", collection, "--attack-steps", 2, "--out", "nowhere")
+    assert done.exit_code == 2
 
 
 def test_ablation_is_of_a_new_model(run, collection, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from types import SimpleNamespace
 
@@ -216,6 +217,48 @@ def test_a_folder(home):
     assert (encoder.measure, encoder.name) == ("distance", f"clip:{home}")
     torch.testing.assert_close(encoder.encode([scribble()]), own.encode([scribble()]))
     assert not any(module.training for module in encoder.modules())
+
+
+@pytest.mark.parametrize("says", ["its class", "nothing"])
+def test_a_folder_keeps_its_projection(tmp_path, says):
+    """AutoModel reads the backbone alone, whose vectors are of another space."""
+    module = made("clip vision")
+    module.save_pretrained(tmp_path)
+    if says == "nothing":
+        told = json.loads((tmp_path / "config.json").read_text())
+        del told["architectures"]
+        (tmp_path / "config.json").write_text(json.dumps(told))
+    encoder = load_encoder(f"clip:{tmp_path}")
+    assert type(encoder.photo.module.module) is type(module)
+    for item in (photo(), scribble()):
+        assert encoder.encode([item]).shape == (1, 12)
+        torch.testing.assert_close(encoder.encode([item]), clip_encoder(module).encode([item]))
+
+
+def test_a_backbone_without_a_projection_stays_one(tmp_path):
+    config = transformers.CLIPVisionConfig(**TOWER)
+    transformers.CLIPVisionModel(config).save_pretrained(tmp_path)
+    encoder = clip_encoder(str(tmp_path))
+    assert encoder.encode([photo()]).shape == (1, 16)
+
+
+def test_a_projection_that_was_promised_but_is_not_there(tmp_path):
+    transformers.CLIPVisionModel(transformers.CLIPVisionConfig(**TOWER)).save_pretrained(tmp_path)
+    told = json.loads((tmp_path / "config.json").read_text())
+    told["architectures"] = ["CLIPVisionModelWithProjection"]
+    (tmp_path / "config.json").write_text(json.dumps(told))
+    lost = r"does not hold all weights of CLIPVisionModelWithProjection: .*visual_projection.weight"
+    with pytest.raises(ModelError, match=lost):
+        clip_encoder(str(tmp_path))
+
+
+def test_a_projection_without_a_class_is_told(tmp_path):
+    module = transformers.ViTModel(transformers.ViTConfig(**TOWER))
+    module.visual_projection = nn.Linear(16, 8)
+    module.save_pretrained(tmp_path)
+    told = r"visual_projection.\w+ has no place in transformers, which has no ViTModelWithProj"
+    with pytest.raises(ModelError, match=told):
+        clip_encoder(str(tmp_path))
 
 
 def test_half_precision_is_read_as_float32(tmp_path):

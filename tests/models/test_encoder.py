@@ -257,6 +257,30 @@ def test_nothing_to_encode(encoder, items, batch):
         encoder.encode(items, batch=batch)
 
 
+@pytest.mark.parametrize(("items", "batch"), [(0, 64), (2, 0)], ids=["none", "batch"])
+def test_no_ink_to_encode(encoder, items, batch):
+    with pytest.raises(ModelError, match=f"nothing to encode: {items} items, {batch} at once"):
+        encoder.encode_ink(torch.zeros(items, 32, 32), batch=batch)
+
+
+def test_ink_of_another_size(encoder):
+    told = r"ink of shape \[2, 64, 32\]; expected \[items, 32, 32\], as large as"
+    with pytest.raises(ModelError, match=told):
+        encoder.encode_ink(torch.zeros(2, 64, 32))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_half_of_the_precision(encoder, dtype):
+    """Either branch reads float32 pictures; its vectors are near those of float32."""
+    items = (drawings(3), photos(3))
+    exact = [encoder.encode(each) for each in items]
+    encoder.to(dtype)
+    for each, wanted in zip(items, exact, strict=True):
+        near = encoder.encode(each)
+        assert near.dtype == torch.float32
+        torch.testing.assert_close(near, wanted, rtol=0.05, atol=0.02)
+
+
 def test_detectors_find_boxes():
     with pytest.raises(ModelError, match="finds boxes; an encoder of photos answers vectors"):
         Encoder(photo=LinearDetector())

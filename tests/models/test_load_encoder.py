@@ -217,6 +217,15 @@ def test_weights_that_are_none(home):
         load_encoder(home)
 
 
+@pytest.mark.parametrize("size", [(64, 96), (16, 16)], ids=str)
+def test_photos_that_would_come_back_in_another_size_are_not_saved(encoder, tmp_path, size):
+    encoder.photo.size = size
+    told = f"reads photos of {size[0]} x {size[1]} pixels: load_encoder makes them square, of 32"
+    with pytest.raises(ModelError, match=told):
+        save_encoder(encoder, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
 def test_other_encoders_are_not_saved(encoder, tmp_path):
     for other, told in (
         (Encoder(sketch=stroke_net()), "an encoder of SketchXAINet and nothing"),

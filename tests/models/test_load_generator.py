@@ -120,3 +120,30 @@ def test_what_is_broken_is_told(generator, tmp_path):
     (home / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(ModelError, match="cannot be read as weights"):
         load_generator(home)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"std": 0}, "std 0; expected finite numbers, std above 0"),
+        ({"mean": float("nan")}, "mean is nan"),
+        ({"high": float("inf")}, "have no range"),
+        ({"epsilon": -1}, "epsilon is -1; expected a tolerance"),
+        ({"epsilon": "a"}, "does not describe a generator"),
+        ({"width": 10**9}, "does not describe a generator"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_settings_that_cannot_be_are_told_of(tmp_path, wrong, says):
+    save_generator(small_generator(width=2), tmp_path)
+    told = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(told | wrong))
+    with pytest.raises(ModelError, match=says):
+        load_generator(tmp_path)
+
+
+def test_endless_nesting_is_no_config(tmp_path):
+    save_generator(small_generator(width=2), tmp_path)
+    (tmp_path / "config.json").write_text("[" * 100_000)
+    with pytest.raises(ModelError, match="is not JSON; write it with save_generator"):
+        load_generator(tmp_path)

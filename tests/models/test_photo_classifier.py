@@ -88,6 +88,18 @@ def test_precision_follows_the_weights():
     )
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_halves_are_shown_halves(dtype):
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(12, 2)).to(dtype)
+    picture = torch.rand(1, 3, 2, 2, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    door = PictureClassifier(linear, size=(2, 2), mean=(0.5,) * 3, std=(0.5,) * 3)
+    logits = door.look(picture)
+    assert torch.equal(logits, linear(((picture - 0.5) / 0.5).to(dtype)))
+    (slope,) = torch.autograd.grad(logits[0, 0], picture)
+    assert slope.dtype == torch.float32
+    assert float(slope.abs().min()) > 0
+
+
 def test_what_does_not_fit_is_told():
     with pytest.raises(ModelError, match="Means knows 3 classes, 2 labels were given"):
         PictureClassifier(Means(), labels=["a", "b"]).look(torch.zeros(1, 3, 8, 8))

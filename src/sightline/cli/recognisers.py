@@ -24,6 +24,7 @@ from sightline.cli.options import (
 if TYPE_CHECKING:
     from sightline.sketch.sketch import Sketch
     from sightline.sketch.store import SketchStore
+    from sightline.tasks.attack.point_moves import Moves
     from sightline.tasks.attack.training import TrainedOnAttacks
     from sightline.training.evaluate import Evaluation
     from sightline.training.examples import Examples, StrokeExamples
@@ -32,9 +33,7 @@ if TYPE_CHECKING:
 ATTACK_STEPS = click.option(
     "--attack-steps",
     type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Of --attacked, along the gradient.",
+    help="Of --attacked, along the gradient; default: 1.",
 )
 
 
@@ -106,7 +105,7 @@ def train_sketch(
     buckets: bool,
     without: tuple[str, ...],
     attacked: float | None,
-    attack_steps: int,
+    attack_steps: int | None,
     skip_bad: bool,
 ) -> None:
     """Train a recogniser on a collection of labelled drawings.
@@ -133,6 +132,7 @@ def train_sketch(
         augmentation=None if no_augmentation else Augmentation(),
         buckets=buckets,
     )
+    moves = _moves(attacked, attack_steps, loss="cross_entropy")
     with joined() as processes:
         say = voice(processes)
         found = _open(data, seed, skip_bad, say)
@@ -145,7 +145,7 @@ def train_sketch(
             validation,
             recipe,
             out,
-            objective=_on_attacks(attacked, attack_steps, recipe.smoothing),
+            objective=_on_attacks(moves, recipe.smoothing),
             origin=fingerprint_of(model) if start else "",
             progress=tell_progress if processes.first else None,
             processes=processes,
@@ -188,7 +188,7 @@ def evaluate_sketch(
     seed: int,
     out: Path | None,
     attacked: float | None,
-    attack_steps: int,
+    attack_steps: int | None,
     skip_bad: bool,
     as_json: bool,
 ) -> None:
@@ -200,20 +200,21 @@ def evaluate_sketch(
     from sightline.training.evaluate import evaluate
     from sightline.training.processes import joined
 
+    moves = _moves(attacked, attack_steps)
     with joined() as processes:
         network = sl.load(model)
         plain = _open(data, seed, skip_bad, voice(processes)).examples(split, network)
         examples: Examples = plain
-        if attacked is not None:
-            examples = _attacked(plain, network, attacked, attack_steps)
+        if moves is not None:
+            examples = _attacked(plain, network, moves)
         result = evaluate(network, examples, network.labels, processes=processes)
         if processes.first:
             if out is not None:
                 _write(result, out)
             if as_json:
-                click.echo(json.dumps(_as_record(result, split, len(examples))))
+                click.echo(json.dumps(_as_record(result, split, len(examples), moves)))
             else:
-                _print(result, split, len(examples), out)
+                _print(result, split, len(examples), moves, out)
         processes.leave()
 
 
@@ -283,23 +284,32 @@ def _new_model(size: str, labels: tuple[str, ...], seed: int, without: tuple[str
         return sl.sketchxainet(size, labels, **switches)
 
 
-def _on_attacks(budget: float | None, steps: int, smoothing: float) -> TrainedOnAttacks | None:
-    """What ``--attacked`` learns; None without it: the plain task."""
+def _moves(budget: float | None, steps: int | None, **settings: Any) -> Moves | None:
+    """What ``--attacked`` and ``--attack-steps`` ask for; None without them."""
     if budget is None:
+        if steps is not None:
+            raise click.UsageError("--attack-steps are of --attacked BUDGET; give both, or neither")
         return None
     from sightline.tasks.attack.point_moves import Moves
+
+    return Moves(budget, steps=steps or 1, **settings)
+
+
+def _on_attacks(moves: Moves | None, smoothing: float) -> TrainedOnAttacks | None:
+    """None without moves: the plain task."""
+    if moves is None:
+        return None
     from sightline.tasks.attack.training import TrainedOnAttacks
 
-    return TrainedOnAttacks(Moves(budget, steps=steps, loss="cross_entropy"), smoothing)
+    return TrainedOnAttacks(moves, smoothing)
 
 
-def _attacked(examples: StrokeExamples, model: Any, budget: float, steps: int) -> Examples:
+def _attacked(examples: StrokeExamples, model: Any, moves: Moves) -> Examples:
     from sightline.allocator import keep_freed_memory
-    from sightline.tasks.attack.point_moves import Moves
     from sightline.tasks.attack.training import AttackedExamples
 
     keep_freed_memory()
-    return AttackedExamples(examples, model, Moves(budget, steps=steps))
+    return AttackedExamples(examples, model, moves)
 
 
 def _best(history: list[dict[str, Any]]) -> str:
@@ -309,18 +319,23 @@ def _best(history: list[dict[str, Any]]) -> str:
     return f"best validation top-1 {best['valid_top1']:.2%}, attacked {best['valid_attacked']:.2%}"
 
 
-def _as_record(result: Evaluation, split: str, count: int) -> dict[str, Any]:
+def _as_record(result: Evaluation, split: str, count: int, moves: Moves | None) -> dict[str, Any]:
     return {
         "split": split,
         "drawings": count,
+        "attacked": None if moves is None else {"budget": moves.budget, "steps": moves.steps},
         "top1": vars(result.top1),
         "top5": vars(result.top5),
         "per_class": result.per_class(),
     }
 
 
-def _print(result: Evaluation, split: str, count: int, out: Path | None) -> None:
-    click.echo(f"{count} drawings ({split}), 95 % Wilson intervals")
+def _print(
+    result: Evaluation, split: str, count: int, moves: Moves | None, out: Path | None
+) -> None:
+    how = "" if moves is None else f", attacked: points moved by up to {moves.budget:g}"
+    how += "" if moves is None else f", {moves.steps} step{'s' * (moves.steps > 1)}"
+    click.echo(f"{count} drawings ({split}){how}, 95 % Wilson intervals")
     click.echo(f"top-1  {result.top1}\ntop-5  {result.top5}\n")
     for row in result.per_class():
         wrong = f"  most often taken for {row['taken_for']}" if row["taken_for"] else ""

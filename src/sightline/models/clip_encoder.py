@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -151,14 +151,11 @@ def _from_pretrained(name: str, revision: str | None) -> tuple[Any, dict[str, An
     try:
         config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
         processor = _processor(name, revision)
-        module, report = AutoModel.from_pretrained(
-            name,
-            config=config,
-            revision=revision,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
+        given = {"config": config, "revision": revision, "trust_remote_code": False}
+        given |= {"use_safetensors": True, "output_loading_info": True}
+        module, report = AutoModel.from_pretrained(name, **given)
+        if projecting := _projecting(module, config, report):
+            module, report = projecting.from_pretrained(name, **given)
     except (OSError, ValueError, ImportError) as error:
         raise ModelError(
             f"{name} cannot be loaded as a model of transformers ({first_line(error)}); check the "
@@ -172,6 +169,19 @@ def _from_pretrained(name: str, revision: str | None) -> tuple[Any, dict[str, An
             "instead of the name"
         )
     return module.float().eval(), processor
+
+
+def _projecting(module: nn.Module, config: Any, report: Mapping[str, Any]) -> Any:
+    """The class that keeps the projection of a checkpoint, where AutoModel left it out."""
+    import transformers
+
+    named = any("WithProjection" in each for each in config.architectures or ())
+    held = [key for key in report["unexpected_keys"] if key.startswith("visual_projection.")]
+    kind = f"{type(module).__name__}WithProjection"
+    found = getattr(transformers, kind, None)
+    if held and found is None:
+        raise ValueError(f"its {held[0]} has no place in transformers, which has no {kind}")
+    return found if named or held else None
 
 
 def _vision_config(model: Any, name: str) -> Any:

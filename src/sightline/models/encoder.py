@@ -105,11 +105,7 @@ class Encoder(nn.Module):
             ModelError: no items, items of a kind that it does not read, or answers that are no
                 vectors.
         """
-        if not len(items) or batch < 1:
-            raise ModelError(
-                f"nothing to encode: {len(items)} items, {batch} at once; give at least one "
-                "drawing or photo"
-            )
+        _refuse_nothing(len(items), batch)
         odd = next((i for i, item in enumerate(items) if not isinstance(item, type(items[0]))), 0)
         if odd or not isinstance(items[0], Sketch | Photo):
             kinds = ", then ".join(dict.fromkeys(type(items[i]).__name__ for i in (0, odd)))
@@ -130,12 +126,20 @@ class Encoder(nn.Module):
         """Vectors of drawings that are known as pictures of ink only, in [0, 1], ink = 1.
 
         Raises:
-            ModelError: the branch for drawings reads strokes, or there is none.
+            ModelError: no pictures, pictures of another size than the branch draws, answers that
+                are no vectors; the branch for drawings reads strokes, or there is none.
         """
         if not isinstance(self.sketch, PictureModel):
             raise ModelError(
                 "drawings that are pictures need a branch that reads pictures; "
                 f"{type(self.sketch).__name__} does not"
+            )
+        _refuse_nothing(len(pictures), batch)
+        size = self.sketch.rasteriser.size
+        if pictures.shape[1:] != (size, size):
+            raise ModelError(
+                f"ink of shape {list(pictures.shape)}; expected [items, {size}, {size}], as large "
+                "as the branch draws strokes"
             )
         with as_found(self), torch.no_grad():
             found = [
@@ -207,6 +211,13 @@ def _config_of(branch: object) -> str:
     config = getattr(branch, "config", None)
     told = asdict(config) if isinstance(config, SketchXAINetConfig) else {}
     return str({name: value for name, value in told.items() if name != "labels"})
+
+
+def _refuse_nothing(items: int, batch: int) -> None:
+    if not items or batch < 1:
+        raise ModelError(
+            f"nothing to encode: {items} items, {batch} at once; give at least one drawing or photo"
+        )
 
 
 def _photo_branch(photo: object) -> PhotoClassifier:

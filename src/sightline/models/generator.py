@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
@@ -67,7 +68,7 @@ class RasterGenerator(nn.Module):
         epsilon: float | None = None,
     ) -> None:
         super().__init__()
-        if not low < high:
+        if not -math.inf < low < high < math.inf:
             raise ModelError(f"pictures from {low} to {high} have no range; give low below high")
         inner = module if isinstance(module, nn.Module) else _Function(module)
         self.raster = RasterModel(

@@ -18,7 +18,7 @@ from sightline.models.load_classifier import load_classifier
 from sightline.models.photo_classifier import PictureClassifier
 from sightline.models.raster import RasterModel
 from sightline.models.saved import CONFIG, WEIGHTS, fill_exactly, read_told, write_saved
-from sightline.models.two_branch import Branch, two_branch
+from sightline.models.two_branch import SMALLEST, Branch, two_branch
 from sightline.sketch.raster import Rasteriser
 
 SHIPPED = ("pairs-encoder",)
@@ -104,9 +104,16 @@ def save_encoder(
         half: store float16.
 
     Raises:
-        ModelError: another encoder: `load_encoder` would not know how to make it.
+        ModelError: another encoder, or one whose photos are no squares: `load_encoder` would not
+            know how to make it.
     """
     drawn, seen = _branches(encoder)
+    if seen.size[0] != seen.size[1] or seen.size[0] < SMALLEST:
+        raise ModelError(
+            f"cannot save an encoder that reads photos of {seen.size[0]} x {seen.size[1]} pixels: "
+            f"load_encoder makes them square, of {SMALLEST} or more; keep encoder.state_dict() "
+            "with safetensors.torch.save_file"
+        )
     config: dict[str, Any] = {"kind": KIND, **vars(drawn.module)["settings"]}
     config |= {"size": seen.size[0], "measure": encoder.measure}
     config["sketch"] = {key: getattr(drawn, key) for key in _DRAWN}

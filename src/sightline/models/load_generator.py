@@ -94,7 +94,7 @@ def _built(told: Mapping[str, Any], path: Path) -> RasterGenerator:
         rasteriser = Rasteriser(**told["rasteriser"])
         shown = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return RasterGenerator(shown, rasteriser=rasteriser, **sight)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise ModelError(
             f"{path} does not describe a generator ({type(error).__name__}: "
             f"{first_line(error)}); write it with save_generator"

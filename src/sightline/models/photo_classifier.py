@@ -75,7 +75,9 @@ class PictureClassifier(nn.Module):
         device, dtype = place(self.module)
         pictures = pictures.to(device, dtype)
         mean, std = (pictures.new_tensor(t)[:, None, None] for t in (self.mean, self.std))
-        answer = self.module((pictures - mean) / std)
+        shown, weight = (pictures - mean) / std, next(self.module.parameters(), pictures)
+        # pictures are float32 to weights of half a type, too
+        answer = self.module(shown.to(weight.dtype if weight.is_floating_point() else dtype))
         logits = getattr(answer, "logits", answer)
         if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(pictures):
             came = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import torch
@@ -52,6 +53,10 @@ class RasterModel(nn.Module):
         super().__init__()
         if ink not in ("white", "black"):
             raise ModelError(unknown_name("ink", ink, ["white", "black"]))
+        if not (math.isfinite(mean) and 0 < std < math.inf):
+            raise ModelError(f"mean is {mean}, std {std}; expected finite numbers, std above 0")
+        if epsilon is not None and not 0 <= epsilon < math.inf:
+            raise ModelError(f"epsilon is {epsilon}; expected a tolerance of 0 or more, or None")
         self.module = module
         self.labels = tuple(labels)
         self.rasteriser = rasteriser or Rasteriser(size=224)

@@ -55,7 +55,7 @@ def read_told(path: Path, kind: str) -> dict[str, Any]:
             f"{path} does not exist; {article} {kind} is a folder with {CONFIG} and {WEIGHTS}, as "
             f"save_{kind} writes it"
         ) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ModelError(f"{path} is not JSON; write it with save_{kind}") from None
     return told if isinstance(told, dict) else {}
 
