@@ -82,6 +82,12 @@ def test_the_same_seed_writes_the_same(run, tmp_path):
     assert told[0] == told[1] != told[2]
 
 
+def test_a_folder_gets_the_usual_names(run, tmp_path):
+    done = run("--kind", "remove", "--out", ".")
+    assert done.exit_code == 0, done.output
+    assert written(tmp_path) == {f"ice-attacked.{end}" for end in ("png", "html", "svg", "json")}
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

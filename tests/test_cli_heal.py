@@ -10,9 +10,9 @@ from click.testing import CliRunner
 
 import sightline as sl
 from sightline.cli.heal import heal as command
+from sightline.cli.stems import stem_in
 from sightline.models.recognise import recognise
 from sightline.sketch.formats.quickdraw import write_ndjson
-from sightline.sketch.read import write_sketch
 from sightline.sketch.sketch import Sketch
 from sightline.tasks.healing import Healing, heal
 
@@ -92,6 +92,9 @@ def test_the_walk_and_the_way_back(run, tmp_path):
     assert again.steps == ()
     assert again.sketch.points.tolist() == scratched.points.tolist()
     assert len(again.undone) == len(healing.steps)
+    # the healing goes on in the format that the drawing came in
+    assert sl.read_sketch("back.ndjson").label == "coffee_cup"
+    assert not Path("back.svg").exists()
 
 
 def test_removal_by_choice(run):
@@ -117,7 +120,7 @@ def test_stretches(run):
 
 
 def test_steps_and_least_gain_go_with_all(run):
-    done = run("cups.ndjson", "--index", 1, "--all", "--steps", 1, "--least-gain", -9, "--json")
+    done = run("cups.ndjson", "--index", 1, "--all", "--steps", 1, "--least-gain", 0.01, "--json")
     told = json.loads(done.stdout)
     assert len(told["steps"]) == 1
     assert told["notes"] == ["stopped after 1 steps, as asked"]
@@ -130,6 +133,12 @@ def test_steps_and_least_gain_go_with_all(run):
         (["cup.svg", "--steps", "1"], "--steps and --least-gain go with --all"),
         (["cup.svg", "--remove", "one"], "expected numbers of the list, as in 1,3"),
         (["cup.svg", "--remove", "0"], "expected numbers of the list, as in 1,3"),
+        (["cup.svg", "--remove", "²"], "expected numbers of the list, as in 1,3"),
+        (["cup.svg", "--all", "--least-gain", "-1"], "-1.0: expected 0 or more"),
+        (["cup.svg", "--all", "--least-gain", "nan"], "nan: expected 0 or more"),
+        (["no.json", "--target", "face"], "a healing has its target and scale"),
+        (["no.json", "--scale", "logit"], "leave --scale out"),
+        (["no.json", "--index", "0"], "leave --index out"),
         (["cup.svg", "--remove", "77"], "there is no suggestion 77, there are 5"),
     ],
 )
@@ -157,12 +166,12 @@ def test_wrong_input_is_told(run, arguments, message):
 def shown(tmp_path, monkeypatch, capsys):
     """The page's Python, run; its drawing as a file; and the page."""
     monkeypatch.chdir(tmp_path)
-    shutil.copy(DEMO / "face.svg", tmp_path)
+    (tmp_path / "src" / "sightline" / "demo").mkdir(parents=True)
+    shutil.copy(DEMO / "face.svg", tmp_path / "src" / "sightline" / "demo")
     page = PAGE.read_text()
-    code = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0]
+    code = "".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL)[:2])
     names: dict[str, object] = {}
     exec(compile(code, PAGE.name, "exec"), names)  # noqa: S102, our own words
-    write_sketch("scratched.svg", names["scratched"])
     return names, page
 
 
@@ -213,6 +222,28 @@ def test_a_drawing_of_one_stroke(run, tmp_path):
     assert done.exit_code == 0, done.output
     assert "note: stopped before nothing is left: one stroke remains, and it stays" in done.stdout
     assert "nothing may go: too little of the drawing would be left" in done.stdout
+
+
+def test_a_folder_gets_the_usual_names(run, tmp_path):
+    (tmp_path / "mended").mkdir()
+    for out in (".", "mended"):
+        done = run("cup.svg", "--out", out)
+        assert done.exit_code == 0, done.output
+    assert written(tmp_path) == {"cup-healed.png", "cup-healed.html", "mended"}
+    assert written(tmp_path / "mended") == {"cup-healed.png", "cup-healed.html"}
+    assert stem_in(Path("/"), "cup-healed") == Path("/cup-healed")
+
+
+def test_strokes_without_points_to_cut_at(run, tmp_path):
+    lines = "".join(f"M0 {i} L9 {i + 1} " for i in range(4))
+    (tmp_path / "lines.svg").write_text(
+        f'<svg xmlns="http://www.w3.org/2000/svg"><path d="{lines}"/></svg>'
+    )
+    done = run("lines.svg", "--parts", "stretches")
+    assert done.exit_code == 0, done.output
+    assert "nothing may go: no stroke has points to cut at" in done.stdout
+    page = (tmp_path / "lines-healed.html").read_text()
+    assert "Nothing: no stroke has points to cut at." in page
 
 
 def test_a_healing_of_another_model_is_refused(run):

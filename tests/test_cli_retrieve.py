@@ -6,18 +6,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
-from PIL import Image
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw
 
+import sightline.cli.retrieve as retrieve_module
+import sightline.models.load_encoder as load_module
+import sightline.tasks.retrieval.contact_sheet as sheet_module
 from sightline.cli import main
+from sightline.cli.galleries import encoder_of, findable
 from sightline.cli.retrieve import retrieve
+from sightline.errors import TaskError
+from sightline.image.read import read_photo
 from sightline.models.load_encoder import load_encoder, save_encoder
 from sightline.models.two_branch import two_branch
 from sightline.scenes.pairs import draw_pair
 from sightline.sketch.formats.quickdraw import write_ndjson
 from sightline.sketch.sketch import Sketch
 from sightline.tasks.retrieval.gallery import Gallery
-from sightline.tasks.retrieval.measured import measure_retrieval
+from sightline.tasks.retrieval.measured import Query, measure_retrieval, measure_vectors
+from sightline.tasks.retrieval.pair_drawings import read_ink
 
 COUNT = 7
 
@@ -74,8 +83,8 @@ def test_query_prints_what_the_library_finds(run, made):
     assert [row[0] for row in rows] == ["1", "2", "3", "4"]
     assert [row[1] for row in rows] == [opened.names[i] for i in found.indices[0]]
     np.testing.assert_allclose([float(row[2]) for row in rows], found.scores[0], atol=5.1e-5)
-    assert "wrote drawings-found.png" in done.stdout
-    with Image.open("drawings-found.png") as sheet:
+    assert "wrote drawings-2-found.png" in done.stdout
+    with Image.open("drawings-2-found.png") as sheet:
         assert sheet.width > sheet.height
         assert len(sheet.convert("RGB").getcolors(maxcolors=2**24)) > 99
 
@@ -120,7 +129,104 @@ def test_measure_as_the_library_does(run, made):
     assert scores.by == "instance"
     assert done.stdout.startswith(str(scores))
     told = json.loads(run("measure", "gallery", "drawings.ndjson", "--seed", 5, "--json").stdout)
+    assert told.pop("read_as") == "drawings"
     assert told == json.loads(json.dumps(scores.as_dict()))
+
+
+@pytest.fixture
+def inked(run, made) -> Path:
+    """Drawings as pictures, as Sketchy and ShoeV2 have them: two of each photo."""
+    Path("ink").mkdir()
+    for pair in made[1]:
+        for drawer in (1, 2):
+            with Image.new("RGB", (200, 200), "white") as page:
+                low, size = pair.sketch.points.min(0), np.ptp(pair.sketch.points, axis=0).max()
+                for stroke in pair.sketch.strokes:
+                    points = [tuple(p) for p in (20 + 160 * (stroke - low) / size).tolist()]
+                    ImageDraw.Draw(page).line(points, fill="black", width=1 + drawer)
+                page.save(f"ink/{pair.name}-{drawer}.png")
+    return Path("ink")
+
+
+@pytest.mark.usefixtures("gallery")
+def test_a_picture_of_a_drawing_is_read_as_its_ink(run, made, inked):
+    encoder, opened = load_encoder("encoder"), Gallery.open("gallery")
+    picture = inked / f"{made[1][3].name}-1.png"
+    ink = encoder.encode_ink(read_ink(picture, 64)[None])
+    for given, vectors, words in (
+        (["--drawn"], ink, "is read as a drawing"),
+        ([], encoder.encode([read_photo(picture)]), "is read as a photo; --drawn reads it as a dr"),
+    ):
+        told = json.loads(run("query", "gallery", picture, "--json", *given).stdout)
+        found = opened.search(vectors, 10)
+        assert [row["index"] for row in told["found"]] == found.indices[0].tolist()
+        scores = [row["score"] for row in told["found"]]
+        np.testing.assert_allclose(scores, found.scores[0], atol=1e-6)
+        assert told["read_as"] == ("drawing" if given else "photo")
+        assert words in run("query", "gallery", picture, *given).stderr
+
+
+@pytest.mark.usefixtures("gallery")
+def test_measure_of_pictures_of_drawings(run, inked):
+    done = run("measure", "gallery", inked, "--drawn")
+    assert "the queries are read as drawings" in done.stderr
+    assert f"{2 * COUNT} queries of {COUNT} instances" in done.stdout
+    told = json.loads(run("measure", "gallery", inked, "--drawn", "--json").stdout)
+    encoder, opened = load_encoder("encoder"), Gallery.open("gallery")
+    paths = sorted(inked.iterdir())
+    vectors = torch.cat([encoder.encode_ink(read_ink(path, 64)[None]) for path in paths])
+    asked = [Query(path.stem, None, True) for path in paths]
+    plain = json.loads(json.dumps(measure_vectors(opened, vectors, asked).as_dict()))
+    assert told == plain | {"read_as": "drawings"}
+    done = run("measure", "gallery", inked)
+    assert "read as photos; --drawn reads them as drawings" in done.stderr
+
+
+@pytest.mark.usefixtures("gallery")
+def test_measure_knows_a_query_by_its_file(run):
+    """Read again, and from a folder above: no photo finds itself, so nothing is relevant."""
+    done = run("measure", "gallery", "photos", "--by", "instance")
+    assert done.exit_code == 1
+    assert f"none of {COUNT} queries has the instance" in done.output
+
+
+def test_a_gallery_of_distances_is_searched_by_its_own_measure(run):
+    encoder = load_encoder("encoder", measure="distance")
+    Gallery.of(encoder, Path("photos")).save("far")
+    done = run("query", "far", "drawings.ndjson", "--encoder", "encoder")
+    assert done.exit_code == 0, done.output
+    assert "minus distance" in done.stdout
+
+
+def test_a_folder_of_clip_is_found_from_anywhere_and_the_hub_is_not_asked(run, monkeypatch):
+    asked = []
+    monkeypatch.setattr(load_module, "load_encoder", lambda name, **_: asked.append(name) or found)
+    found = load_encoder("encoder")
+    here = str(Path("encoder").resolve())
+    assert findable("clip:encoder") == f"clip:{here}"
+    assert [findable(name) for name in ("encoder", "clip:a/b", "clip:", "sketch-cnn")] == [
+        here, "clip:a/b", "clip:", "sketch-cnn",
+    ]  # fmt: skip
+    gallery = Gallery.of(found, Path("photos"))
+    assert encoder_of(replace(gallery, encoder=f"clip:{here}"), None) is found
+    assert asked == [f"clip:{here}"]
+    with pytest.raises(TaskError, match="not be fetched unasked: give --encoder clip:a/b"):
+        encoder_of(replace(gallery, encoder="clip:a/b"), None)
+    with pytest.raises(TaskError, match=r"which is not here; give --encoder$"):
+        encoder_of(replace(gallery, encoder="elsewhere"), None)
+
+
+@pytest.mark.usefixtures("gallery")
+def test_a_sheet_shows_fifty_at_most(run, made, monkeypatch):
+    monkeypatch.setattr(retrieve_module, "MOST_SHOWN", 3)
+    shown = []
+    monkeypatch.setattr(
+        sheet_module, "contact_sheet", lambda _, company: shown.append(company.names) or Figure()
+    )
+    done = run("query", "gallery", "drawings.ndjson")
+    assert len(re.findall(r"^ +\d+  ", done.stdout, re.MULTILINE)) == COUNT
+    assert f"wrote drawings-found.png (the first 3 of {COUNT})" in done.stdout
+    assert [len(names) for names in shown] == [3]
 
 
 def test_drawings_as_gallery_and_queries_by_split(run, made):
@@ -161,6 +267,13 @@ def test_add_adds_what_is_new(run):
     done = run("index", "photos", "--out", "gallery", "--add")
     assert f"1 photos indexed, {COUNT + 1} in the gallery" in done.stdout
     assert Gallery.open("gallery").names[-1] == "zzz"
+    files = {path.name: path.stat().st_mtime_ns for path in Path("gallery").iterdir()}
+    done = run("index", "photos", "--out", "gallery", "--add")
+    assert done.exit_code == 0
+    assert "0 photos indexed, 8 in the gallery; nothing new: gallery stays as it is" in done.stdout
+    told = json.loads(run("index", "photos", "--out", "gallery", "--add", "--json").stdout)
+    assert (told["added"], told["written"]) == (0, [])
+    assert {p.name: p.stat().st_mtime_ns for p in Path("gallery").iterdir()} == files
 
 
 @pytest.mark.usefixtures("gallery")
@@ -198,5 +311,5 @@ def test_a_gallery_names_no_encoder_to_be_fetched(run):
     replace(opened, encoder="clip:somebody/something").save("gallery")
     done = run("query", "gallery", "drawings.ndjson")
     assert done.exit_code == 1
-    assert "'clip:somebody/something', which is not here; give --encoder" in done.output
+    assert "'clip:somebody/something', which is not here; it will not be fetched" in done.output
     assert run("query", "gallery", "drawings.ndjson", "--encoder", "encoder").exit_code == 0

@@ -1,6 +1,8 @@
 import json
 import re
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +14,11 @@ from sightline.cli.retrieve_explain import explain
 from sightline.models.load_encoder import load_encoder, save_encoder
 from sightline.models.two_branch import two_branch
 from sightline.scenes.pairs import pair_set
-from sightline.sketch.read import write_sketch
+from sightline.sketch.formats.quickdraw import write_ndjson
+from sightline.sketch.read import read_sketch, write_sketch
 from sightline.tasks.retrieval.explain_match import explain_match
 from sightline.tasks.retrieval.gallery import Gallery
+from sightline.tasks.retrieval.gallery_files import Root
 from sightline.tasks.retrieval.match import Match
 from sightline.tasks.retrieval.rank_deletion import rank_deletion
 
@@ -71,7 +75,7 @@ def test_it_explains_the_first_place_and_writes_everything(run, made, tmp_path):
     sketch = match.query.parts.sketch
     first = int(gallery.search(encoder.encode([sketch]), 1).indices[0, 0])
     assert match.names[1] == gallery.names[first]
-    assert match.rank == 1
+    assert match.place == 1
     assert done.stdout.startswith(match.title)
     again = explain_match(encoder, sketch, gallery.read(first), method="sla", photo_method="sla")
     np.testing.assert_allclose(match.query.scores, again.query.scores, atol=1e-6)
@@ -102,14 +106,51 @@ def test_json_a_named_photo_and_others_below(run, made):
         assert given == pytest.approx(target["value"] - target["base"], abs=1e-6)
     assert told["written"][0] == "drawing-match.png"
     assert len(told["fall"]["places"]) == len(made[1].sketch) + 1
-    assert told["fall"]["places"][0] == told["rank"]
+    assert told["fall"]["places"][0] == told["place"]
     assert Match.load("drawing-match.json").found.parts.absent == "blur"
+
+
+def test_one_missing_photo_costs_the_sheet_only(run, made):
+    """All is computed, and written, without the photo of another place."""
+    encoder, gallery = load_encoder("encoder"), Gallery.open("gallery")
+    found = gallery.search(encoder.encode([read_sketch("drawing.svg")]), 3).indices[0].tolist()
+    name = gallery.names[found[2]]
+    Path(f"photos/{name}.png").unlink()
+    replace(gallery, roots=(Root("photos", Path("photos").resolve()),)).save("gallery")
+    done = run("--method", "sla", "--photo-method", "sla", "--index", 0)
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert "no contact sheet: " in done.stderr
+    assert f"{name}.png" in done.stderr
+    assert "The first 10 that" not in Path("drawing-match.html").read_text()
+
+
+def test_another_drawing_of_the_file_has_files_of_its_own(run, made):
+    write_ndjson("many.ndjson", [made[1].sketch] * 2)
+    given = ["gallery", "many.ndjson", "--encoder", "encoder", "--method", "sla", "--photo-method"]
+    for index, name in (("0", "many-match.png"), ("1", "many-1-match.png")):
+        done = CliRunner().invoke(explain, [*given, "sla", "--index", index, "--json"])
+        assert json.loads(done.stdout)["written"][0] == name
+
+
+def test_a_budget_that_is_too_small_names_what_helps(run):
+    done = run("--method", "sla", "--budget", 20, "--superpixels", 60)
+    words = str(done.exception)
+    assert "needs at least" in words
+    assert (
+        "raise it, ask for fewer --superpixels, or take another --method or --photo-method" in words
+    )
+
+
+@pytest.mark.parametrize("out", [".", "out/.."])
+def test_an_out_without_a_name_is_refused_before_all_work(run, monkeypatch, out):
+    monkeypatch.setattr(Gallery, "open", lambda *_, **__: pytest.fail("work began"))
+    assert re.search(r"--out \S+ names no file; give one without", str(run("--out", out).exception))
 
 
 def test_a_place_further_down(run):
     done = run("--place", 12, "--method", "sla", "--photo-method", "sla", "--json")
     assert done.exit_code == 0, (done.output, done.exception)
-    assert json.loads(done.stdout)["rank"] == 12
+    assert json.loads(done.stdout)["place"] == 12
 
 
 def test_what_does_not_fit_is_told(run, tmp_path):

@@ -9,13 +9,14 @@ import pytest
 from click.testing import CliRunner
 
 from pair_layouts import few_pairs, write_shoev2, write_sketchy, write_train_test
-from sightline.cli.train_encoder import TEST, encoder
+from sightline.cli.train_encoder import encoder
 from sightline.errors import SightlineError, TaskError
+from sightline.metrics.intervals import wilson
 from sightline.models.load_encoder import load_encoder
-from sightline.scenes.pairs import draw_pair
+from sightline.scenes.pairs import TEST, draw_pair
 from sightline.tasks.retrieval.pair_examples import PairExamples
 from sightline.tasks.retrieval.pair_folders import read_pair_folder
-from sightline.tasks.retrieval.triplet import match_ranks
+from sightline.tasks.retrieval.triplet import match_places
 
 QUICK = ("--epochs", 2, "--batch", 8, "--dimension", 8, "--size", 32, "--width", 4)
 
@@ -43,7 +44,7 @@ def test_generated_pairs(tmp_path):
     assert "accuracy@10 1.0000" in done.output
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2]
-    assert {"valid_top1", "valid_top10", "valid_rank"} <= set(rows[0])
+    assert {"valid_top1", "valid_top10", "valid_place"} <= set(rows[0])
     model = load_encoder(out / "model")
     assert model.encode([few_pairs(1)[0].sketch]).shape == (1, 8)
     again = run("generated:16", "--out", out, "--precision", "32-true")
@@ -73,8 +74,8 @@ def test_folders(tmp_path, pairs, writer, suffix, layout):
     told = json.loads((out / "test.json").read_text())
     assert told["gallery"] == len(test.photos)
     model = load_encoder(out / "model")
-    ranks = match_ranks(model, PairExamples.from_folder(test, model))
-    assert told["mean_rank"] == pytest.approx(float(ranks.double().mean()))
+    ranks = match_places(model, PairExamples.from_folder(test, model))
+    assert told["mean_place"] == pytest.approx(float(ranks.double().mean()))
 
 
 def test_folders_of_splits(tmp_path, pairs):
@@ -82,6 +83,39 @@ def test_folders_of_splits(tmp_path, pairs):
     done = run(folder, "--out", tmp_path / "run")
     assert done.exit_code == 0, done.output
     assert "6 test drawings, 6 photos, 95 % Wilson intervals" in done.output
+
+
+def test_a_run_on_other_pairs_is_not_continued(tmp_path, pairs):
+    """Also where their folder has the same name, and where one file of it was exchanged."""
+    one = write_shoev2(tmp_path / "one/set", pairs[:24], suffix=".svg")
+    other = write_shoev2(tmp_path / "other/set", pairs[6:], suffix=".svg")
+    out = tmp_path / "run"
+    assert run(one, "--out", out).exit_code == 0
+    told = (out / "test.json").read_text()
+    assert run(one, "--out", out).exit_code == 0
+    path = next((one / "sketch").iterdir())
+    path.write_text(path.read_text() + "<!-- changed -->")
+    for folder in (other, one):
+        done = run(folder, "--out", out)
+        assert isinstance(done.exception, SightlineError)
+        assert "other items" in str(done.exception)
+    assert (out / "test.json").read_text() == told
+
+
+def test_drawings_of_one_instance_are_no_strangers(tmp_path, pairs):
+    """Each drawing five times under other names: no surer than once."""
+    folder = write_train_test(tmp_path / "set", pairs[:16], pairs[16:], suffix=".svg")
+    for path in list((folder / "testA").iterdir()):
+        for k in range(5, 9):
+            path.with_name(f"{path.stem[:-1]}{k}.svg").write_bytes(path.read_bytes())
+    done = run(folder, "--out", tmp_path / "run")
+    assert done.exit_code == 0, done.output
+    assert "70 test drawings, 14 photos, 95 % intervals over 14 instances" in done.output
+    told = json.loads((tmp_path / "run/test.json").read_text())
+    assert (told["drawings"], told["instances"], told["gallery"]) == (70, 14, 14)
+    share = told["top5"]["estimate"]
+    assert 0 < share < 1
+    assert told["top5"] == pytest.approx(vars(wilson(round(share * 14), 14)))
 
 
 def test_drawings_without_photos(tmp_path, pairs):
@@ -94,7 +128,7 @@ def test_drawings_without_photos(tmp_path, pairs):
     assert not (tmp_path / "run").exists()
     done = run(folder, "--out", tmp_path / "run", "--skip-missing")
     assert done.exit_code == 0, done.output
-    assert "left out 1 files, the first: sketch/lost_1.svg: has no photo" in done.output
+    assert "left out 1, the first: sketch/lost_1.svg: has no photo" in done.output
 
 
 @pytest.mark.parametrize(
@@ -144,4 +178,4 @@ def test_two_processes_train_one_encoder(tmp_path):
     assert done.stdout.count("4 test drawings, 4 photos") == 1
     told, model = json.loads((out / "test.json").read_text()), load_encoder(out / "model")
     data = PairExamples.from_pairs([draw_pair(TEST + i, size=32) for i in range(4)], model)
-    assert told["mean_rank"] == float(match_ranks(model, data).double().mean())
+    assert told["mean_place"] == float(match_places(model, data).double().mean())

@@ -8,8 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
+import sightline as sl
 from sightline.benchmark.attack import attack_study, chosen_rounds
 from sightline.benchmark.attack_rounds import (
     POINTS,
@@ -20,10 +22,11 @@ from sightline.benchmark.attack_rounds import (
     Row,
 )
 from sightline.benchmark.attack_summary import AGAIN, attack_curves, attack_tables, cells
-from sightline.cli.benchmark_attack import benchmark_attack, write_study
-from sightline.errors import TaskError
+from sightline.cli.benchmark_attack import benchmark_attack
+from sightline.errors import SightlineError, TaskError
 from sightline.metrics.intervals import wilson
 from sightline.models.recognise import recognise
+from sightline.sketch.formats.quickdraw import write_ndjson
 from sightline.tasks.attack import remove_small_stroke
 from toys import LABELS, picture_net, scribble, stroke_net
 
@@ -127,10 +130,13 @@ def test_shares_of_two_processes_are_the_whole(done, tmp_path):
 
 def test_another_study_s_folder_and_too_few_models_are_refused(done, tmp_path):
     _, sketches, folder = done
-    with pytest.raises(TaskError, match="holds another study"):
+    file = "rounds-0-strokes.jsonl"
+    with pytest.raises(TaskError, match=f"{file} is of another study: seed was 0 and is 1"):
         attack_study(MODELS, sketches, folder, replace(SMALL, seed=1))
-    with pytest.raises(TaskError, match="holds another study"):  # of other drawings
+    with pytest.raises(TaskError, match="is of another study: collection was"):
         attack_study(MODELS, sketches[1:], folder, SMALL)
+    with pytest.raises(TaskError, match="is of another study: models was"):
+        attack_study({**MODELS, "picture": picture_net(2)}, sketches, folder, SMALL)
     with pytest.raises(TaskError, match="two models or more"):
         attack_study({"one": MODELS["strokes"]}, sketches, tmp_path)
     with pytest.raises(TaskError, match="unknown model 'stroke'"):
@@ -142,10 +148,23 @@ def test_another_study_s_folder_and_too_few_models_are_refused(done, tmp_path):
         attack_study({"a": nameless, "b": nameless}, sketches, tmp_path)
     with pytest.raises(TaskError, match="0 drawings of each label"):
         AttackStudy(0, 0)
-    shutil.copy(folder / "study.json", tmp_path)
-    (tmp_path / "round-000-0.json").write_text("[[1, 2]]")
-    with pytest.raises(TaskError, match="is no round of a study"):
+    shutil.copy(folder / file, tmp_path)
+    with open(tmp_path / file, "a") as stream:
+        stream.write("[[1, 2]]\n")
+    with pytest.raises(SightlineError, match=f"{file}, line 4 is no record of a study"):
         attack_study(MODELS, sketches, tmp_path, SMALL)
+
+
+def test_a_killed_study_goes_on_and_ends_the_same(done, tmp_path):
+    rows, sketches, folder = done
+    for file in folder.glob("rounds-*.jsonl"):
+        shutil.copy(file, tmp_path)
+    file = tmp_path / "rounds-1-picture.jsonl"
+    whole = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(whole[:-1]) + whole[-1][:50])
+    told = []
+    assert attack_study(MODELS, sketches, tmp_path, SMALL, progress=told.append) == rows
+    assert told == ["rounds-1-picture.jsonl: 2 of 2"]
 
 
 def test_rounds_hold_one_drawing_of_each_label():
@@ -197,10 +216,25 @@ def test_curves_show_each_kind_with_its_levels(done):
     assert {line.get_label() for line in strokes.get_lines()} == {*REMOVED, *PUT_IN}
 
 
-def test_a_study_is_written(done, tmp_path):
-    rows, _, _ = done
-    assert write_study(rows, tmp_path) + "\n" == (tmp_path / "attack.md").read_text()
-    told = json.loads((tmp_path / "attack.json").read_text())
+def test_the_command_writes_the_study_and_prints_the_numbers(done, tmp_path, monkeypatch):
+    rows, sketches, _ = done
+    monkeypatch.setattr(sl, "load", MODELS.__getitem__)
+    monkeypatch.setattr("sightline.benchmark.attack.attack_study", lambda *_, **__: rows)
+    data = tmp_path / "data"
+    data.mkdir()
+    write_ndjson(data / "walks.ndjson", sketches)
+    given = [str(data), "--out", str(tmp_path), "--model", "strokes", "--model", "picture"]
+    threads = torch.get_num_threads()
+    try:
+        text, numbers = (
+            CliRunner().invoke(benchmark_attack, [*given, *more]) for more in ([], ["--json"])
+        )
+    finally:
+        torch.set_num_threads(threads)
+    assert text.exit_code == 0, text.output
+    assert text.stdout == attack_tables(rows) + "\n" == (tmp_path / "attack.md").read_text()
+    told = json.loads(numbers.stdout)
+    assert told == json.loads((tmp_path / "attack.json").read_text())
     assert len(told) == len(cells(rows))
     assert told[0]["success"].keys() == {"estimate", "low", "high"}
     assert (tmp_path / "attack.png").stat().st_size > 10_000

@@ -15,6 +15,7 @@ from sightline.benchmark.generation_findings import (
     EVEN,
     FORWARD,
     GEOMETRY,
+    MEASURES,
     NEAREST,
     RANDOM,
     GenerationSettings,
@@ -24,7 +25,7 @@ from sightline.errors import TaskError
 from sightline.image.photo import Photo
 from sightline.models.load_generator import save_generator
 from sightline.models.small_generator import small_generator
-from sightline.scenes.pairs import Pair
+from sightline.scenes.pairs import TEST, Pair
 from sightline.sketch.sketch import Sketch
 from sightline.tasks.generation.stroke_maps import METHODS
 from tasks.generation.painters import painter, totem
@@ -75,6 +76,41 @@ def test_what_was_measured_is_told(study):
     assert told["values"]["pointing"]["sla"] == {"mean": 1, "low": 1, "high": 1}
     gain = study.against("pointing", "sla", RANDOM).difference
     assert gain.estimate == pytest.approx(1 - study.interval("pointing", RANDOM).estimate)
+
+
+def test_a_killed_study_goes_on_to_the_same_numbers(study, tmp_path):
+    class Stop(Exception):
+        pass
+
+    def after_two(done: int, _total: int) -> None:
+        if done == 2:
+            raise Stop
+
+    given = painter(*totem()), SETTINGS
+    with pytest.raises(Stop):
+        benchmark_generation(*given, out=tmp_path, pair=pair, progress=after_two)
+    file = tmp_path / "generation.jsonl"
+    file.write_bytes(file.read_bytes() + b'{"seed": 2, "val')
+    asked = []
+    again = benchmark_generation(
+        *given, out=tmp_path, pair=lambda seed: asked.append(seed) or pair(seed)
+    )
+    assert asked == [2, 3, 4]
+    told = [found.as_dict() | {"seconds": {}} for found in (again, study)]
+    assert told[0] == told[1]
+    more = replace(SETTINGS, drawings=5)  # more may be added later
+    assert (
+        len(
+            benchmark_generation(painter(*totem()), more, out=tmp_path, pair=pair).values["pixels"][
+                "sla"
+            ]
+        )
+        == 5
+    )
+    with pytest.raises(
+        TaskError, match=r"generation\.jsonl is of another study: seed was 0 and is 1"
+    ):
+        benchmark_generation(given[0], replace(SETTINGS, seed=1), out=tmp_path, pair=pair)
 
 
 def test_a_painter_of_the_wrong_parts_loses_to_geometry(study):
@@ -136,3 +172,7 @@ def test_the_command_writes_its_tables(tmp_path):
     assert "2 drawings of at most 6 strokes" in done.output
     assert (tmp_path / "out" / "generation.md").read_text().strip() == done.output.strip()
     assert json.loads((tmp_path / "out" / "generation.json").read_text())["drawings"] == 2
+    again = CliRunner().invoke(generation, [*told, "--most-strokes", "6", "--json"])
+    assert json.loads(again.output)["values"].keys() <= MEASURES.keys()
+    kept = (tmp_path / "out" / "generation.jsonl").read_text().splitlines()
+    assert json.loads(kept[1])["seed"] == TEST

@@ -2,6 +2,7 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 import sightline as sl
@@ -14,33 +15,35 @@ from sightline.benchmark.healing import (
     shortest_first,
 )
 from sightline.benchmark.healing_tables import healing_tables, numbers_of
-from sightline.benchmark.ledger import Experiment, Finished
 from sightline.cli import benchmark_healing
-from sightline.errors import SightlineError
+from sightline.errors import SightlineError, TaskError
 from sightline.tasks.healing.pieces import Piece, common, gone_of
 from toys import picture_net, scribble
 
 
-def run_of(name: str, kind: str = "slash", **measures: float) -> Finished:
-    known = {
-        "planted": 1.0,
-        "lowers": 1.0,
-        "right before": 0.0,
-        "right clean": 1.0,
-    }
-    of_each = {"removed": 0.0, "hit": 0.0, "line": 0.0, "right": 0.0}
+def run_of(name: str, kind: str = "slash", planted=1.0, lowers=1.0, before=0.0, **own):
+    """A run; ``shapley`` and ``random`` are given as (removed, hit, right, line), or 0."""
+    removers = {}
     for remover in ("shapley", "random"):
-        known |= {f"{what}, {remover}": value for what, value in of_each.items()}
-    told = {key.replace("_", " ").replace("  ", ", "): value for key, value in measures.items()}
-    assert set(told) <= set(known)
-    return Finished(Experiment(kind, name, "net"), known | told)
+        numbers = own.get(remover, ()) + (0.0,) * 4
+        removers[remover] = dict(zip(("removed", "hit", "right", "line"), numbers, strict=False))
+    return {
+        "drawing": name,
+        "kind": kind,
+        "model": "net",
+        "planted": planted,
+        "lowers": lowers,
+        "right before": before,
+        "right clean": 1.0,
+        "removers": removers,
+    }
 
 
 ROWS = [
-    run_of("a", removed__shapley=2.0, hit__shapley=1.0, right__shapley=1.0, line__shapley=0.5),
-    run_of("b", removed__shapley=1.0, hit__shapley=1.0, right__shapley=1.0),
-    run_of("c", removed__random=3.0, lowers=0.0),
-    run_of("d", planted=3.0, hit__shapley=1.0, removed__shapley=1.0, right_before=1.0),
+    run_of("a", shapley=(2.0, 1.0, 1.0, 0.5)),
+    run_of("b", shapley=(1.0, 1.0, 1.0)),
+    run_of("c", random=(3.0,), lowers=0.0),
+    run_of("d", planted=3.0, shapley=(1.0, 1.0), before=1.0),
 ]
 
 
@@ -57,8 +60,8 @@ def test_numbers_by_hand():
 
 def test_tails_are_shares_of_the_line():
     rows = [
-        run_of("a", "overshoot", planted=0.2, removed__shapley=0.4, hit__shapley=0.1),
-        run_of("b", "overshoot", planted=0.1, removed__shapley=0.1, hit__shapley=0.1),
+        run_of("a", "overshoot", planted=0.2, shapley=(0.4, 0.1)),
+        run_of("b", "overshoot", planted=0.1, shapley=(0.1, 0.1)),
         run_of("c", "overshoot", planted=0.1),
     ]
     found = numbers_of(rows, "shapley")
@@ -67,7 +70,9 @@ def test_tails_are_shares_of_the_line():
 
 
 def test_tables_say_what_they_hold():
-    text, numbers = healing_tables([*ROWS, Finished(ROWS[0].experiment, {"planted": None})])
+    text, numbers = healing_tables(
+        [*ROWS, {"drawing": "e", "kind": "slash", "model": "net", "planted": None}]
+    )
     assert numbers["net"]["drawings"] == 4
     assert "4 runs of 4 drawings; right before 25.0" in text
     assert "| shapley | 75.0 [" in text
@@ -114,27 +119,52 @@ def test_a_study_goes_on_and_is_the_same_again(given, tmp_path):
     healing_study(models, sketches, tmp_path / "parts", part)
     again = healing_study(models, sketches, tmp_path / "parts", study, progress=told.append)
     assert len(told) == 3  # the two with a slash were there
-    first = {row.experiment: row.measures for row in once}
-    assert first == {row.experiment: row.measures for row in again}
-    assert (tmp_path / "once" / "healing.md").read_text().startswith("## net")
-    assert json.loads((tmp_path / "once" / "healing.json").read_text())["net"]["drawings"] == 2
+    assert healing_tables(again) == healing_tables(once)
+    for one, other in zip(once, again, strict=True):
+        assert one | {"seconds": 0} == other | {"seconds": 0}
+
+
+def test_a_killed_study_goes_on(given, tmp_path):
+    models, sketches = given
+    study = HealingStudy(drawings=2, kinds=("slash", "ticks"), each=1)
+    once = healing_study(models, sketches, tmp_path / "once", study)
+    healing_study(models, sketches, tmp_path / "killed", study)
+    file = tmp_path / "killed" / "healing.jsonl"
+    whole = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(whole[:2]) + whole[2][:30])
+    told = []
+    again = healing_study(models, sketches, tmp_path / "killed", study, progress=told.append)
+    assert told == ["healing.jsonl: 2 of 2"]
+    assert [row["removers"] for row in again] == [row["removers"] for row in once]
+
+
+def test_a_folder_of_another_study_is_refused(given, tmp_path):
+    models, sketches = given
+    study = HealingStudy(drawings=2, kinds=("slash",), each=1)
+    healing_study(models, sketches, tmp_path, study)
+    with pytest.raises(TaskError, match=r"healing\.jsonl is of another study: seed was 0 and is 1"):
+        healing_study(models, sketches, tmp_path, replace(study, seed=1))
+    with pytest.raises(TaskError, match="another study: collection was"):
+        healing_study(models, sketches[1:], tmp_path, study)
+    other = {"net": picture_net(5)}  # other weights by the same name: run anew, not mixed
+    told = []
+    again = healing_study(other, sketches, tmp_path, study, progress=told.append)
+    assert len(told) == len(again) == 2
 
 
 def test_measures_of_a_run_fit_together(given, tmp_path):
     models, sketches = given
     study = HealingStudy(drawings=2, kinds=("ticks", "clean"))
     for row in healing_study(models, sketches, tmp_path, study):
-        seen = row.measures
-        removers = [name[9:] for name in seen if name.startswith("removed, ")]
+        removers = row["removers"]
         assert set(study_of.STROKE_REMOVERS) | set(study_of.BLIND) < set(removers)
-        assert seen["planted"] == (3.0 if row.experiment.study == "ticks" else 0.0)
-        for name in removers:
-            assert 0 <= seen[f"hit, {name}"] <= min(seen["planted"], seen[f"removed, {name}"])
-            assert 0 <= seen[f"line, {name}"] <= 0.75 + 1e-9 or name in study_of.BLIND
+        assert row["planted"] == (3.0 if row["kind"] == "ticks" else 0.0)
+        for name, seen in removers.items():
+            assert 0 <= seen["hit"] <= min(row["planted"], seen["removed"])
+            assert 0 <= seen["line"] <= 0.75 + 1e-9 or name in study_of.BLIND
         for name in study_of.BLIND:
-            assert seen[f"removed, {name}"] == seen["removed, shapley"]
-        gains = [seen[f"gain, {name}"] for name in study_of.STROKE_REMOVERS]
-        assert min(gains) >= 0
+            assert removers[name]["removed"] == removers["shapley"]["removed"]
+        assert min(removers[name]["gain"] for name in study_of.STROKE_REMOVERS) >= 0
 
 
 def test_drawings_are_chosen_by_luck_of_their_own(given):
@@ -185,19 +215,21 @@ def test_the_command(given, tmp_path, monkeypatch):
     for label in {s.label for s in sketches}:
         names[label] = {"test": [s.name for s in sketches if s.label == label]}
     (data / "splits.json").write_text(json.dumps(names))
-    done = CliRunner().invoke(
-        benchmark_healing.healing,
-        [
-            str(data),
-            "--model",
-            "net",
-            "--drawings",
-            "2",
-            "--kind",
-            "slash",
-            "--out",
-            str(tmp_path / "out"),
-        ],
-    )
+    out = tmp_path / "out"
+    given = [data, "--model", "net", "--drawings", 2, "--kind", "slash", "--out", out]
+    threads = torch.get_num_threads()
+    try:
+        done, again = (
+            CliRunner().invoke(benchmark_healing.healing, [*map(str, given), *more])
+            for more in ([], ["--json"])
+        )
+    finally:
+        torch.set_num_threads(threads)
     assert done.exit_code == 0, done.output
     assert "### noise strokes" in done.stdout
+    assert (out / "healing.md").read_text() == done.stdout
+    assert again.exit_code == 0, again.output
+    assert "healing.jsonl" not in again.stderr  # nothing was run again
+    told = json.loads(again.stdout)
+    assert told == json.loads((out / "healing.json").read_text())
+    assert told["net"]["drawings"] == 2

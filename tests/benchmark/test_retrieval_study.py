@@ -137,7 +137,7 @@ def test_another_study_in_the_folder_is_refused(encoder, tmp_path):
     ledger = Records(tmp_path / "pairs.jsonl", {"encoder": "other"})
     ledger.append({"name": "x"})
     assert ledger.read() == [{"name": "x"}]
-    with pytest.raises(TaskError, match="is of other settings or another encoder"):
+    with pytest.raises(TaskError, match="is of another study: encoder was 'other' and is"):
         study_pairs(encoder, tmp_path, SMALL)
 
 
@@ -160,6 +160,8 @@ def test_categories_are_searched_by_drawings(tmp_path):
     assert len(found.records) == 3
     assert all(record["gallery"] == 3 for record in found.records)
     assert (tmp_path / "categories-net.jsonl").exists()
+    with pytest.raises(TaskError, match="another study: collection was"):
+        study_categories(encoder, splits | {"test": drawings(9, seed=2)}, tmp_path, settings)
     assert "photos" not in study_text(found)
 
 
@@ -246,7 +248,10 @@ def test_the_command_writes_the_tables_and_goes_on(encoder, tmp_path, monkeypatc
     given += ["--queries", 2, "--photos", 1, "--most-strokes", 6]
     threads = torch.get_num_threads()
     try:
-        first, second = (CliRunner().invoke(retrieval, [*map(str, given)]) for _ in range(2))
+        first, second, numbers = (
+            CliRunner().invoke(retrieval, [*map(str, given), *more])
+            for more in ([], [], ["--json"])
+        )
     finally:
         torch.set_num_threads(threads)
     assert first.exit_code == 0, first.exception
@@ -256,6 +261,12 @@ def test_the_command_writes_the_tables_and_goes_on(encoder, tmp_path, monkeypatc
     text = (tmp_path / "out" / "retrieval.md").read_text()
     assert text == first.stdout.rstrip("\n") + "\n"
     assert "6 queries, 6 items, relevant: the same instance" in text
+    found = json.loads(numbers.stdout)
+    assert found == json.loads((tmp_path / "out" / "retrieval.json").read_text())
+    assert found["pairs"]["scores"]["queries"] == 6
+    assert found["pairs"]["drawings"] == 1  # the others have more strokes
+    assert [row["method"] for row in found["pairs"]["strokes"]][-1] == "random orders"
+    assert 0 <= found["pairs"]["photos"]["sla, mean"]["on_object"]["estimate"] <= 1
     told = json.loads((tmp_path / "out" / "pairs.jsonl").read_text().splitlines()[0])
     assert told["encoder"] == encoder.fingerprint
     assert not math.isnan(told["first_seed"])

@@ -13,7 +13,16 @@ from sightline.scenes.pair_families import FAMILIES_BY_NAME
 from sightline.scenes.pair_photo import photograph
 from sightline.scenes.pair_shapes import Part, box, framed
 from sightline.scenes.pair_sheet import drawn, pair_sheet, write_pair_sheet
-from sightline.scenes.pairs import FAMILIES, Pair, _instance, draw_pair, pair_set
+from sightline.scenes.pairs import (
+    FAMILIES,
+    TEST,
+    TRAINING,
+    VALIDATION,
+    Pair,
+    _instance,
+    draw_pair,
+    pair_set,
+)
 
 MANY = 200
 SLOW = pytest.mark.slow
@@ -303,3 +312,9 @@ def test_framed_keeps_the_shape():
     outline = framed([plank], 0.74)[0].outlines[0]
     assert np.ptp(outline, axis=0).tolist() == pytest.approx([0.74, 0.37])
     assert ((outline.min(0) + outline.max(0)) / 2).tolist() == pytest.approx([0.5, 0.5])
+
+
+def test_splits_stay_where_shipped_weights_were_trained():
+    """Weights that are shipped saw pairs from TRAINING on, and none from TEST on."""
+    assert (TRAINING, VALIDATION, TEST) == (20_000_000, 21_000_000, 22_000_000)
+    assert draw_pair(TEST).name.endswith("-22000000")

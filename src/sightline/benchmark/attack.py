@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sightline.benchmark.attack_rounds import AttackStudy, Row, attacked_round
+from sightline.benchmark.records import Record, Records, Tell, collection_digest
 from sightline.benchmark.strokes import shuffled
 from sightline.errors import TaskError, unknown_name
+from sightline.models.fingerprint import fingerprint_of
 from sightline.models.protocol import SketchModel
-from sightline.sketch.files import replace_file
-from sightline.sketch.luck import digest
 from sightline.sketch.sketch import Sketch
-
-Progress = Callable[[str], None]
 
 
 def attack_study(
@@ -28,13 +25,13 @@ def attack_study(
     study: AttackStudy | None = None,
     *,
     only: str | None = None,
-    progress: Progress | None = None,
+    progress: Tell | None = None,
 ) -> list[Row]:
     """Attack drawings of every label with every kind of attack; a second start goes on.
 
     Each model is attacked on the drawings that it answers rightly, and the attacked drawings are
-    shown to the next model too. Work is done in rounds of one drawing of each label; a finished
-    round is a file.
+    shown to the next model too. Work is done in rounds of one drawing of each label; each
+    model has a file of its finished rounds.
 
     Args:
         models: by name; two or more, since each is the other's witness.
@@ -50,27 +47,32 @@ def attack_study(
     """
     study = study or AttackStudy()
     _check(models, only)
-    out = Path(out)
     rounds = chosen_rounds(sketches, study)
-    told = {"study": study.as_dict(), "models": list(models), "drawings": _fingerprint(sketches)}
-    _claim(out, told)
-    rows: list[Row] = []
+    settings = {
+        "row": [field.name for field in fields(Row)],
+        **study.as_dict(),
+        "models": [[name, fingerprint_of(model)] for name, model in models.items()],
+        "collection": collection_digest(sketches),
+    }
+    plan: list[dict[str, int]] = [
+        {"round": n, "inserted": n < study.inserted} for n in range(len(rounds))
+    ]
     names = list(models)
-    for number, drawings in enumerate(rounds):
-        for place, name in enumerate(names):
-            if only not in (None, name):
-                continue
-            path = out / f"round-{number:03d}-{place}.json"
-            if not path.exists():
-                witness = models[names[(place + 1) % len(names)]]
-                found = attacked_round(
-                    name, models[name], witness, drawings, study, insert=number < study.inserted
-                )
-                _write(found, path)
-                if progress is not None:
-                    progress(f"round {number + 1} of {len(rounds)}, {name}: {len(found)} attacks")
-            rows += _read(path)
-    return rows
+
+    def attacked(name: str, step: Mapping[str, Any]) -> Record:
+        witness = models[names[(names.index(name) + 1) % len(names)]]
+        drawings = rounds[step["round"]]
+        rows = attacked_round(name, models[name], witness, drawings, study, insert=step["inserted"])
+        return {"rows": [asdict(row) for row in rows]}
+
+    found: list[Row] = []
+    for place, name in enumerate(names):
+        if only not in (None, name):
+            continue
+        path = Path(out) / f"rounds-{place}-{Path(name).name}.jsonl"
+        records = Records(path, settings).complete(plan, partial(attacked, name), progress)
+        found += [Row(**row) for record in records for row in record["rows"]]
+    return found
 
 
 def chosen_rounds(sketches: Sequence[Sketch], study: AttackStudy) -> list[list[Sketch]]:
@@ -102,35 +104,3 @@ def _check(models: Mapping[str, SketchModel], only: str | None) -> None:
         raise TaskError(f"{nameless[0]} names no labels, so no answer of it is right; give labels")
     if only is not None and only not in models:
         raise TaskError(unknown_name("model", only, models))
-
-
-def _fingerprint(sketches: Sequence[Sketch]) -> str:
-    """Of the drawings to choose from, in any order."""
-    own = sorted(digest(sketch, str(sketch.label)) for sketch in sketches)
-    return hashlib.sha256(b"".join(own)).hexdigest()
-
-
-# --- files ----------------------------------------------------------------------------------------
-
-
-def _claim(out: Path, plan: dict[str, Any]) -> None:
-    """The folder is of this study, or becomes it."""
-    path = out / "study.json"
-    if not path.exists():
-        with replace_file(path) as stream:
-            stream.write(json.dumps(plan, indent=2).encode() + b"\n")
-    elif json.loads(path.read_text()) != plan:
-        raise TaskError(f"{out} holds another study; give another folder, or the same settings")
-
-
-def _write(rows: Sequence[Row], path: Path) -> None:
-    with replace_file(path) as stream:
-        stream.write(json.dumps([list(asdict(row).values()) for row in rows]).encode() + b"\n")
-
-
-def _read(path: Path) -> list[Row]:
-    try:
-        rows = [Row(*told) for told in json.loads(path.read_text())]
-    except (ValueError, TypeError) as error:
-        raise TaskError(f"{path} is no round of a study ({error}); remove it") from None
-    return rows

@@ -29,7 +29,7 @@ from sightline.tasks.attack.stroke_removal import (
     guided_order,
     removals,
     small_strokes,
-    without,
+    without_stroke,
 )
 
 BUDGETS = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16)
@@ -291,7 +291,7 @@ def _of_removed(
     margin: Sequence[np.ndarray],
 ) -> Iterator[Row]:
     attacked = [
-        None if stroke is None else without(sketch, stroke)
+        None if stroke is None else without_stroke(sketch, stroke)
         for sketch, stroke in zip(given.sketches, strokes, strict=True)
     ]
     success = [

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sightline.benchmark.attack_rounds import POINTS, PUT_IN, REMOVED, UNTOUCHED, Row
+from sightline.benchmark.markdown import markdown_table, percent
 from sightline.errors import TaskError
 from sightline.metrics.intervals import Interval, wilson
 from sightline.picture import AGAINST, FOR
@@ -115,45 +116,28 @@ def _grid(own: Sequence[Cell], kinds: Sequence[str], level: str) -> str:
         return ""
     levels = sorted({at for _, at in chosen})
     count = max(cell.drawings for cell in chosen.values())
-    lines = [
-        f"| successes of {count}, %; {level} | " + " | ".join(f"{at:g}" for at in levels) + " |",
-        "|---" * (1 + len(levels)) + "|",
-    ]
-    for kind in kinds:
-        told = [_whole(chosen.get((kind, at))) for at in levels]
-        lines.append(f"| {kind} | " + " | ".join(told) + " |")
-    return "\n".join(lines)
+    head = [f"successes of {count}, %; {level}", *(f"{at:g}" for at in levels)]
+    told = [[kind, *(_whole(chosen.get((kind, at))) for at in levels)] for kind in kinds]
+    return markdown_table(head, told)
 
 
 def _whole(cell: Cell | None) -> str:
-    if cell is None:
-        return "–"
-    low, middle, high = (100 * getattr(cell.success, end) for end in ("low", "estimate", "high"))
-    return f"{middle:.0f} [{low:.0f}, {high:.0f}]"
+    return percent(None if cell is None else cell.success, 0)
 
 
 def _table(own: Sequence[Cell], kinds: Sequence[str], level: str) -> str:
     chosen = [cell for kind in kinds for cell in own if cell.kind == kind]
     if not chosen:
         return ""
-    lines = [
-        f"| attack | {level} | drawings | success, % | read again, % | other model, % | ink | "
-        "mean | largest |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for cell in chosen:
-        level_told = f"{cell.level:g}" if cell.level else "0"
-        shares = " | ".join(_percent(x) for x in (cell.success, cell.again, cell.other))
-        changes = f"{cell.ink:.1%} | {cell.mean:.2%} | {cell.largest:.1%}"
-        lines.append(f"| {cell.kind} | {level_told} | {cell.drawings} | {shares} | {changes} |")
-    return "\n".join(lines)
+    shares = ("success, %", "read again, %", "other model, %")
+    head = ["attack", level, "drawings", *shares, "ink", "mean", "largest"]
+    return markdown_table(head, [_told(cell) for cell in chosen])
 
 
-def _percent(interval: Interval | None) -> str:
-    if interval is None:
-        return "–"
-    low, high = 100 * interval.low, 100 * interval.high
-    return f"{100 * interval.estimate:.1f} [{low:.1f}, {high:.1f}]"
+def _told(cell: Cell) -> list[str]:
+    shares = (percent(share) for share in (cell.success, cell.again, cell.other))
+    changes = f"{cell.ink:.1%}", f"{cell.mean:.2%}", f"{cell.largest:.1%}"
+    return [cell.kind, f"{cell.level:g}", str(cell.drawings), *shares, *changes]
 
 
 def attack_curves(rows: Sequence[Row]) -> Figure:

@@ -6,10 +6,13 @@ can be asked both ways: which strokes made this part's region, and where is what
 
 from __future__ import annotations
 
-import math
+import os
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,10 +30,12 @@ from sightline.benchmark.generation_findings import (
     GenerationSettings,
     GenerationStudy,
 )
+from sightline.benchmark.records import Record, Records
 from sightline.errors import TaskError
 from sightline.explanation import Explanation
 from sightline.game import Game
 from sightline.metrics.agreement import spearman
+from sightline.models.fingerprint import fingerprint_of
 from sightline.models.generator import RasterGenerator
 from sightline.parts import Strokes
 from sightline.scenes.pairs import Pair, draw_pair
@@ -46,8 +51,8 @@ from sightline.tasks.generation.part_scores import (
 from sightline.tasks.generation.stroke_maps import StrokeMaps, stroke_maps
 
 Progress = Callable[[int, int], None]
-Values = dict[str, dict[str, float]]
-"""Measure -> method -> number, of one drawing."""
+Values = dict[str, dict[str, float | None]]
+"""Measure -> method -> number, of one drawing; None where it has none."""
 
 KERNEL_BUDGET = 64
 STEPS = 16
@@ -61,6 +66,7 @@ def benchmark_generation(
     generator: RasterGenerator,
     settings: GenerationSettings | None = None,
     *,
+    out: str | os.PathLike[str] | None = None,
     pair: Callable[[int], Pair] = draw_pair,
     progress: Progress | None = None,
 ) -> GenerationStudy:
@@ -69,61 +75,77 @@ def benchmark_generation(
     Args:
         generator: that made its picture from such drawings.
         settings: what is run.
+        out: folder of the records; a second start goes on. None keeps none.
         pair: a drawing and its parts by seed.
         progress: is told how many drawings are done, of how many.
 
     Raises:
-        TaskError: the generator shows nothing where parts are, on drawing after drawing.
+        TaskError: the generator shows nothing where parts are, on drawing after drawing;
+            or ``out`` holds a study of other settings or another generator.
     """
     settings = settings or GenerationSettings()
-    study = _Study(generator, settings)
+    study, kept, known = _Study(generator, settings), None, {}
+    if out is not None:
+        kept = Records(Path(out) / "generation.jsonl", _told(generator, settings))
+        known = kept.by(["seed"])
+    found: list[Record] = []
+    passed_over: Counter[str] = Counter()
     seed = settings.first
-    while len(study.found) < settings.drawings:
-        study.measure(pair(seed), seed)
+    while len(found) < settings.drawings:
+        record = known.get((seed,)) or {"seed": seed, **study.measure(pair(seed), seed)}
+        if kept is not None and (seed,) not in known:
+            kept.append(record)
+        if "passed over" in record:
+            passed_over[record["passed over"]] += 1
+        else:
+            found.append(record)
         seed += 1
         if progress is not None:
-            progress(len(study.found), settings.drawings)
+            progress(len(found), settings.drawings)
         if seed - settings.first > MOST_PASSED_OVER * settings.drawings:
             raise TaskError(
-                f"of {seed - settings.first} drawings only {len(study.found)} could be asked "
-                f"about ({study.passed_over}); is this a generator of such drawings?"
+                f"of {seed - settings.first} drawings only {len(found)} could be asked "
+                f"about ({dict(passed_over)}); is this a generator of such drawings?"
             )
-    return study.result()
+    return _side_by_side(found, dict(passed_over), settings)
+
+
+def _told(generator: RasterGenerator, settings: GenerationSettings) -> Record:
+    """What the numbers of a drawing depend on; more drawings may be added later."""
+    told = asdict(settings) | {"generator": fingerprint_of(generator)}
+    del told["drawings"]
+    return told
 
 
 class _Study:
-    """What has been measured so far."""
+    """How one drawing is measured."""
 
     def __init__(self, generator: RasterGenerator, settings: GenerationSettings) -> None:
         self.generator, self.settings = generator, settings
-        self.found: list[Values] = []
-        self.passed_over: dict[str, int] = {}
-        self.spent: dict[str, list[float]] = {}
-        self.regions = self.caused = self.strokes = 0
+        self.spent: dict[str, float] = {}
 
-    def measure(self, pair: Pair, seed: int) -> None:
+    def measure(self, pair: Pair, seed: int) -> Record:
         """Every method on one drawing, or a reason why not."""
+        self.spent = {}
         if len(pair.sketch) > self.settings.most_strokes:
-            self._pass_over(f"of more than {self.settings.most_strokes} strokes")
-            return
+            return {"passed over": f"of more than {self.settings.most_strokes} strokes"}
         try:
             parts = PartRegions.of(pair.sketch, pair.masks)
             plain = stroke_maps(self.generator, pair.sketch)
             parts = parts.showing(plain.picture - plain.blank)
         except TaskError:
-            self._pass_over("without a part that can be asked about")
-            return
+            return {"passed over": "without a part that can be asked about"}
         maps = self._maps(pair)
         game = Game(self.generator, Strokes(pair.sketch), parts.region())
         scores = self._scores(game, pair, parts, maps, seed)
         caused = _caused(game, parts)
-        self.found.append(_of_scores(scores, parts, caused) | _of_maps(maps, pair, parts, plain))
-        self.regions += len(parts)
-        self.caused += int(caused.sum())
-        self.strokes += len(pair.sketch)
-
-    def _pass_over(self, reason: str) -> None:
-        self.passed_over[reason] = self.passed_over.get(reason, 0) + 1
+        return {
+            "values": _of_scores(scores, parts, caused) | _of_maps(maps, pair, parts, plain),
+            "regions": len(parts),
+            "caused": int(caused.sum()),
+            "strokes": len(pair.sketch),
+            "seconds": self.spent,
+        }
 
     def _maps(self, pair: Pair) -> dict[str, StrokeMaps]:
         """By every method; of the gradient along the way, fewer nodes than by default."""
@@ -150,29 +172,28 @@ class _Study:
     def _timed(self, name: str, ask: Callable[[], Any]) -> Any:
         started = time.perf_counter()
         answer = ask()
-        self.spent.setdefault(name, []).append(time.perf_counter() - started)
+        self.spent[name] = time.perf_counter() - started
         return answer
 
-    def result(self) -> GenerationStudy:
-        """All drawings, side by side."""
-        values = {
-            measure: {
-                method: np.array([found[measure][method] for found in self.found])
-                for method in by_method
-            }
-            for measure, by_method in self.found[0].items()
+
+def _side_by_side(
+    found: Sequence[Record], passed_over: dict[str, int], settings: GenerationSettings
+) -> GenerationStudy:
+    """All drawings; None is a number that a drawing has none of."""
+    values = {
+        measure: {
+            method: np.array([each["values"][measure][method] for each in found], np.float64)
+            for method in by_method
         }
-        known = {m: v for m, v in values.items() if not np.isnan(next(iter(v.values()))).all()}
-        seconds = {name: float(np.mean(each)) for name, each in self.spent.items()}
-        return GenerationStudy(
-            known,
-            seconds,
-            self.regions,
-            self.caused,
-            self.strokes,
-            self.passed_over,
-            self.settings,
-        )
+        for measure, by_method in found[0]["values"].items()
+    }
+    known = {m: v for m, v in values.items() if not np.isnan(next(iter(v.values()))).all()}
+    names = found[0]["seconds"]
+    seconds = {n: float(np.mean([each["seconds"][n] for each in found])) for n in names}
+    regions, caused, strokes = (
+        sum(each[what] for each in found) for what in ("regions", "caused", "strokes")
+    )
+    return GenerationStudy(known, seconds, regions, caused, strokes, passed_over, settings)
 
 
 def _caused(game: Game, parts: PartRegions) -> Bool[np.ndarray, " regions"]:
@@ -191,7 +212,7 @@ def _of_scores(
     values: Values = {
         "pointing": {n: float(hit.mean()) for n, hit in hits.items()},
         "caused": {
-            n: float(hit[caused].mean()) if caused.any() else math.nan for n, hit in hits.items()
+            n: float(hit[caused].mean()) if caused.any() else None for n, hit in hits.items()
         },
         "precision": {n: float(average_precision(s, parts.own).mean()) for n, s in scores.items()},
     }
@@ -208,7 +229,9 @@ def _of_maps(
     """Regions of strokes: means over the strokes, or the pixels, of one drawing."""
     near = nearest(plain, pair.sketch.normalise())
     every = maps | {EVEN: evenly(plain), NEAREST: near}
-    share = {n: float(own_share(m, parts)[0].mean()) for n, m in every.items()}
+    share: dict[str, float | None] = {
+        n: float(own_share(m, parts)[0].mean()) for n, m in every.items()
+    }
     return {
         "own share": share | {AREA: float(own_share(plain, parts)[1].mean())},
         "pixels": {n: pixels_named(m, parts) for n, m in every.items()},

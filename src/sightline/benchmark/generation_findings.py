@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from sightline.benchmark.markdown import markdown_table, number
 from sightline.errors import TaskError, unknown_name
 from sightline.metrics.intervals import Comparison, Interval, bootstrap_mean, paired
+from sightline.scenes.pairs import TEST
 from sightline.tasks.generation.stroke_maps import METHODS, MOST_STROKES, Method
 
-FIRST = 22_000_000
-"""Seed of the first drawing: from the test pairs of the shipped generator, which it never saw."""
 REFERENCE, RANDOM, GEOMETRY = "shapley", "random", "ink inside"
 EVEN, NEAREST, AREA = "even", "nearest stroke", "area"
 FORWARD: tuple[str, ...] = (
@@ -70,7 +70,8 @@ class GenerationSettings:
 
     Args:
         drawings: how many are measured.
-        first: seed of the first; unsuitable ones are passed over and counted.
+        first: seed of the first, by default of pairs that no shipped model was trained on;
+            unsuitable ones are passed over and counted.
         most_strokes: drawings of more are passed over; beyond 10, exact Shapley values are not
             asked for.
         forward: methods of game, strokes to regions.
@@ -82,7 +83,7 @@ class GenerationSettings:
     """
 
     drawings: int = 150
-    first: int = FIRST
+    first: int = TEST
     most_strokes: int = MOST_STROKES
     forward: tuple[str, ...] = FORWARD
     reverse: tuple[Method, ...] = METHODS
@@ -160,10 +161,10 @@ class GenerationStudy:
             over = [
                 ""
                 if method == other or other not in found
-                else _signed(self, measure, method, other)
+                else number(self.against(measure, method, other).difference, 3, signed=True)
                 for other in (told.chance, told.geometry)
             ]
-            rows.append([method, _shown(self.interval(measure, method)), *over])
+            rows.append([method, number(self.interval(measure, method), 3), *over])
         return rows
 
     def columns(self, measure: str) -> list[str]:
@@ -182,8 +183,7 @@ class GenerationStudy:
             "95 % bootstrap intervals; differences are paired."
         ]
         for measure in self.values:
-            rows = [self.columns(measure), ["---"] * 4, *self.rows(measure)]
-            table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+            table = markdown_table(self.columns(measure), self.rows(measure))
             text.append(f"{MEASURES[measure].question}\n\n{table}")
         spent = ", ".join(f"{name} {1000 * each:.0f}" for name, each in self.seconds.items())
         text.append(f"Milliseconds an explanation on this machine: {spent}.")
@@ -212,12 +212,3 @@ class GenerationStudy:
 def _known(values: Float[np.ndarray, " drawings"]) -> Float[np.ndarray, " _"]:
     """Of the drawings that have a number; they are the same for all methods of a measure."""
     return values[~np.isnan(values)]
-
-
-def _shown(interval: Interval) -> str:
-    return f"{interval.estimate:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
-
-
-def _signed(study: GenerationStudy, measure: str, method: str, other: str) -> str:
-    found = study.against(measure, method, other).difference
-    return f"{found.estimate:+.3f} [{found.low:+.3f}, {found.high:+.3f}]".replace("-", "−")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,17 +14,16 @@ import torch
 from jaxtyping import Float
 
 from sightline.benchmark.drawn_noise import NOISES, Noisy, add_noise
-from sightline.benchmark.healing_tables import healing_tables
-from sightline.benchmark.ledger import Experiment, Finished, Ledger
+from sightline.benchmark.records import Record, Records, Tell, collection_digest
 from sightline.errors import SightlineError, unknown_name
 from sightline.game import Game
 from sightline.models.as_found import as_found
 from sightline.models.door import as_model
+from sightline.models.fingerprint import fingerprint_of
 from sightline.models.place import place
 from sightline.models.protocol import SketchModel
 from sightline.parts import Strokes
 from sightline.sketch.batch import SketchBatch
-from sightline.sketch.files import replace_file
 from sightline.sketch.lengths import stroke_lengths
 from sightline.sketch.luck import digest
 from sightline.sketch.sketch import Sketch
@@ -42,7 +40,6 @@ from sightline.tasks.healing.pieces import (
 )
 from sightline.tasks.healing.record import Healing
 
-Progress = Callable[[str], None]
 CLEAN = "clean"
 KINDS = (*NOISES, CLEAN)
 STRETCHES = frozenset({"overshoot"})
@@ -138,8 +135,8 @@ def healing_study(
     out: str | os.PathLike[str],
     study: HealingStudy | None = None,
     *,
-    progress: Progress | None = None,
-) -> list[Finished]:
+    progress: Tell | None = None,
+) -> list[Record]:
     """Plant noise on drawings, heal them by several removers, and count what went.
 
     A run is one drawing with one kind of noise before one model: all removers heal it. With the
@@ -149,12 +146,12 @@ def healing_study(
     Args:
         models: by name.
         sketches: labelled; foreign strokes are taken from them too.
-        out: folder of the results and tables; a second start goes on.
+        out: folder of the results; a second start goes on.
         study: what is run.
         progress: is told of each run.
 
     Returns:
-        The finished runs of the plan.
+        What `healed` tells of each run, with its drawing, kind and model.
 
     Raises:
         SightlineError: results that are damaged or of another study; a drawing without a name.
@@ -164,42 +161,33 @@ def healing_study(
     chosen = {str(sketch.name): sketch for sketch in fit}
     if len(chosen) < len(fit):
         raise SightlineError("drawings of a study need names, each its own: give them in name=...")
+    weights = {name: fingerprint_of(as_model(model)) for name, model in models.items()}
     plan = [
-        Experiment(kind, name, model, seed=study.seed)
+        {"drawing": name, "kind": kind, "model": model, "weights": weights[model]}
         for place, name in enumerate(chosen)  # a part of the plan is a fair sample too
         for model in models
         for kind in study.kinds_of(place)
     ]
 
-    def run(experiment: Experiment) -> Finished:
-        model = as_model(models[experiment.network])
-        return healed(model, chosen[experiment.method], experiment, sketches)
+    def run(step: Mapping[str, str]) -> Record:
+        model, host = as_model(models[step["model"]]), chosen[step["drawing"]]
+        return healed(model, host, step["kind"], sketches, study.seed)
 
-    found = Ledger(out).complete(plan, run, told=_told, progress=progress)
-    write_tables(found, out)
-    return found
-
-
-def write_tables(rows: Sequence[Finished], out: Path) -> str:
-    """All tables of finished runs, to ``healing.md`` and, as numbers, to ``healing.json``."""
-    text, numbers = healing_tables(rows)
-    for name, content in (("healing.md", text), ("healing.json", json.dumps(numbers, indent=1))):
-        with replace_file(out / name) as stream:
-            stream.write(content.encode())
-    return text
+    settings = {"seed": study.seed, "collection": collection_digest(sketches)}
+    return Records(out / "healing.jsonl", settings).complete(plan, run, progress)
 
 
 def healed(
-    model: SketchModel, host: Sketch, experiment: Experiment, donors: Sequence[Sketch]
-) -> Finished:
+    model: SketchModel, host: Sketch, kind: str, donors: Sequence[Sketch], seed: int
+) -> Record:
     """One drawing with one kind of noise, healed by every remover.
 
-    Measures: ``planted`` (strokes, or the tail's share of the line; nothing where no place was
-    found), ``lowers`` (by how much the noise lowers the label's logit), ``right before`` and
-    ``right clean`` (is the answer the label); and of each remover ``removed``, ``hit`` (how much of
-    it was planted), ``right``, ``gain`` and ``line`` (the share of the line that went).
+    Told are ``planted`` (strokes, or the tail's share of the line; None where no place was found),
+    ``lowers`` (by how much the noise lowers the label's logit), ``right before`` and ``right
+    clean`` (is the answer the label); and in ``removers``, by name, ``removed``, ``hit`` (how much
+    of it was planted), ``right``, ``gain`` and ``line`` (the share of the line that went).
     """
-    started, kind, seed = time.monotonic(), experiment.study, experiment.seed
+    started = time.monotonic()
     normal = host.normalise()
     noisy = (
         Noisy(normal, normal, CLEAN, ())
@@ -207,10 +195,10 @@ def healed(
         else add_noise(host, kind, donors=donors, seed=seed)
     )
     if noisy is None:
-        return Finished(experiment, {"planted": None})
+        return {"planted": None}
     case = _Case(model, noisy, str(host.label), seed)
     case.heal()
-    return Finished(experiment, case.measures(), round(time.monotonic() - started, 2))
+    return {**case.told(), "seconds": round(time.monotonic() - started, 2)}
 
 
 @dataclass
@@ -263,29 +251,32 @@ class _Case:
             for index in order[:count].tolist():
                 self.left[name] = without(self.left[name], strokes[index])
 
-    def measures(self) -> dict[str, float | None]:
-        """What the ledger keeps."""
-        sketch = self.noisy.sketch
+    def told(self) -> Record:
+        """What the study keeps."""
+        sketch, planted = self.noisy.sketch, self.noisy.planted
         left = [drawn(sketch, pieces) for pieces in self.left.values()]
         logits = _logits(self.model, [sketch, self.noisy.clean, *left])
         column = self.model.labels.index(self.label)
         right = [float(answer == column) for answer in logits.argmax(1).tolist()]
-        found: dict[str, float | None] = {
-            "planted": self._amount(self.noisy.planted),
-            "strokes": float(len(sketch)),
+        removers: dict[str, dict[str, float]] = {}
+        for (name, pieces), answer in zip(self.left.items(), right[2:], strict=True):
+            gone = gone_of(sketch, pieces)
+            removers[name] = {
+                "removed": self._amount(gone),
+                "hit": self._amount(common(gone, planted)),
+                "line": _share(sketch, gone),
+                "right": answer,
+            }
+            if name in self.healings:
+                removers[name]["gain"] = self.healings[name].gain
+        return {
+            "planted": self._amount(planted),
+            "strokes": len(sketch),
             "lowers": float(logits[1, column] - logits[0, column]),
             "right before": right[0],
             "right clean": right[1],
+            "removers": removers,
         }
-        for (name, pieces), answer in zip(self.left.items(), right[2:], strict=True):
-            gone = gone_of(sketch, pieces)
-            found[f"removed, {name}"] = self._amount(gone)
-            found[f"hit, {name}"] = self._amount(common(gone, self.noisy.planted))
-            found[f"line, {name}"] = _share(sketch, gone)
-            found[f"right, {name}"] = answer
-            if name in self.healings:
-                found[f"gain, {name}"] = self.healings[name].gain
-        return found
 
     def _amount(self, pieces: Sequence[Piece]) -> float:
         """Strokes counted; of stretches the share of the line."""
@@ -304,8 +295,3 @@ def _logits(model: SketchModel, sketches: Sequence[Sketch]) -> torch.Tensor:
     batch = SketchBatch.from_sketches(read, dtype=dtype).to(device)
     with as_found(model), torch.no_grad():
         return model(batch).double().cpu()
-
-
-def _told(row: Finished) -> str:
-    experiment = row.experiment
-    return f"{experiment.network}, {experiment.method}, {experiment.study}: {row.seconds:.1f} s"

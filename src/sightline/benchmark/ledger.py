@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sightline.benchmark.records import append_line, read_lines
 from sightline.errors import SightlineError
 
 
@@ -142,16 +141,8 @@ class Ledger:
         return [row for row in self.read()[0] if row.experiment in wanted]
 
     def append(self, row: Finished) -> None:
-        """Write a run down so that it survives a loss of power; half a line before it is cut."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        line = json.dumps({**asdict(row.experiment), **_told(row)}, allow_nan=False) + "\n"
-        with open(self.path, "a+b") as stream:
-            stream.seek(0)
-            written = stream.read()
-            stream.truncate(written.rfind(b"\n") + 1)
-            stream.write(line.encode())
-            stream.flush()
-            os.fsync(stream.fileno())
+        """Write a run down so that it survives a loss of power."""
+        append_line(self.path, {**asdict(row.experiment), **_told(row)})
 
 
 def _told(row: Finished) -> dict[str, Any]:
@@ -163,18 +154,9 @@ def _told(row: Finished) -> dict[str, Any]:
 
 
 def _rows(path: Path, notes: list[str]) -> list[Finished]:
-    lines = path.read_bytes().split(b"\n")
-    if lines[-1]:
+    rows, half = read_lines(path, _row, "finished run")
+    if half:
         notes.append(f"{path.name}: the last line was written half and is left out; it runs again")
-    rows = []
-    for number, line in enumerate(lines[:-1], 1):
-        try:
-            rows.append(_row(json.loads(line)))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise SightlineError(
-                f"{path}, line {number} is no finished run ({error}); remove the line to run it "
-                "again"
-            ) from None
     return rows
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sightline.alignment.over_seeds import student_interval
 from sightline.benchmark.ledger import Experiment, Finished
+from sightline.benchmark.markdown import markdown_table, percent
 from sightline.metrics.intervals import Interval
 
 Row = tuple[str, str, int, float]
@@ -99,7 +100,7 @@ class Outcomes:
         """A table in markdown: one row a kind of run."""
         extra = ["gap recovered"] if recovered is not None else []
         head = ["method", "network", "labels", "wrong", "seeds", *measures, *extra]
-        lines = [_line(head), _line(["---"] * len(head))]
+        rows = []
         for kind in kinds or self.kinds:
             method, network, labels, noise = kind
             seeds = sum(_kind(row.experiment) == kind for row in self.rows)
@@ -107,29 +108,10 @@ class Outcomes:
             if recovered is not None:
                 cells.append(percent(recovered.get(kind)))
             said = [method, network, str(labels or "–"), f"{noise:.0%}" if noise else "–"]
-            lines.append(_line([*said, str(seeds), *cells]))
+            rows.append([*said, str(seeds), *cells])
         note = "Means over seeds in %, with Student's t intervals at 95 %."
-        return "\n".join([*lines, "", note])
+        return f"{markdown_table(head, rows)}\n\n{note}"
 
 
 def _kind(experiment: Experiment) -> Row:
     return experiment.method, experiment.network, experiment.labels, experiment.noise
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def percent(interval: Interval | None) -> str:
-    """A share in per cent with its interval; a dash for none."""
-    if interval is None:
-        return "–"
-    numbers = replace(
-        interval,
-        estimate=100 * interval.estimate,
-        low=100 * interval.low,
-        high=100 * interval.high,
-    )
-    if math.isinf(numbers.low):
-        return f"{numbers.estimate:.1f}"
-    return f"{numbers.estimate:.1f} [{numbers.low:.1f}, {numbers.high:.1f}]"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sightline.benchmark.ledger import Finished
-from sightline.benchmark.outcomes import Outcomes, Row, percent
+from sightline.benchmark.markdown import percent
+from sightline.benchmark.outcomes import Outcomes, Row
 
 ACCURACIES = ("shifted", "clean", "as trained", "worst group")
 LOOKING = ("iou", "energy", "wrong reason")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,18 +17,18 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from sightline.benchmark.records import Record, Records, Tell
+from sightline.benchmark.records import Record, Records, Tell, collection_digest
 from sightline.errors import TaskError
 from sightline.explanation import Explanation
 from sightline.game import Game
 from sightline.methods import explain
 from sightline.models.encoder import Encoder
 from sightline.parts import Absent, Strokes, Superpixels
-from sightline.scenes.pairs import Pair, pair_set
+from sightline.scenes.pairs import TEST, Pair, pair_set
+from sightline.sketch.lengths import stroke_lengths
 from sightline.sketch.luck import digest
 from sightline.sketch.sketch import Sketch
 from sightline.targets import Similarity
-from sightline.tasks.retrieval.drawing_order import stroke_lengths
 from sightline.tasks.retrieval.gallery import Gallery
 from sightline.tasks.retrieval.measured import measure_retrieval
 from sightline.tasks.retrieval.rank_deletion import by_length, by_order, rank_deletions
@@ -64,7 +65,7 @@ class RetrievalSettings:
     """
 
     gallery: int = 500
-    first_seed: int = 22_000_000
+    first_seed: int = TEST
     queries: int = 200
     photos: int = 100
     strokes: tuple[int, int] = (3, 10)
@@ -119,7 +120,8 @@ def study_pairs(
     scores = measure_retrieval(gallery, encoder, queries, by="instance", seed=settings.seed)
     chosen = _chosen(queries, settings)
 
-    def record(place: int) -> Record:
+    def record(step: Mapping[str, int]) -> Record:
+        place = step["query"]
         index = chosen[place]
         pair = pairs[index]
         found = _strokes(encoder, pair.sketch, gallery.vectors, index, settings)
@@ -127,8 +129,9 @@ def study_pairs(
             found["photo"] = _photo(encoder, pair, settings)
         return found
 
-    records = _records(out / "pairs.jsonl", encoder, settings)
-    return Studied("pairs", scores, records.complete(len(chosen), record, tell), settings)
+    records = Records(out / "pairs.jsonl", _told(encoder, settings))
+    done = records.complete(_plan(chosen), record, tell)
+    return Studied("pairs", scores, done, settings)
 
 
 def study_categories(
@@ -163,17 +166,23 @@ def study_categories(
     asked = _in_turns(queries, settings.seed)
     chosen = [asked[i] for i in _chosen(asked, settings)]
 
-    def record(place: int) -> Record:
-        sketch = chosen[place]
+    def record(step: Mapping[str, int]) -> Record:
+        sketch = chosen[step["query"]]
         return _strokes(encoder, sketch, means, labels.index(str(sketch.label)), settings)
 
     path = out / f"categories-{encoder.name or 'encoder'}.jsonl"
-    done = _records(path, encoder, settings).complete(len(chosen), record, tell)
+    collection = collection_digest([*shown, *queries])
+    records = Records(path, _told(encoder, settings) | {"collection": collection})
+    done = records.complete(_plan(chosen), record, tell)
     return Studied(encoder.name, scores, done, settings)
 
 
-def _records(path: Path, encoder: Encoder, settings: RetrievalSettings) -> Records:
-    return Records(path, asdict(settings) | {"encoder": encoder.fingerprint})
+def _told(encoder: Encoder, settings: RetrievalSettings) -> Record:
+    return asdict(settings) | {"encoder": encoder.fingerprint}
+
+
+def _plan(chosen: Sequence[Any]) -> list[dict[str, int]]:
+    return [{"query": place} for place in range(len(chosen))]
 
 
 def _chosen(sketches: Sequence[Sketch], settings: RetrievalSettings) -> list[int]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
+from sightline.benchmark.markdown import markdown_table, number, percent
 from sightline.benchmark.records import Record
 from sightline.benchmark.retrieval import Studied
 from sightline.metrics.agreement import spearman
@@ -38,6 +41,31 @@ def study_text(studied: Studied) -> str:
     return "\n\n".join([f"{parts[0]}\n\n```text\n{parts[1]}\n```", *parts[2:]])
 
 
+def study_numbers(studied: Studied) -> dict[str, Any]:
+    """The same numbers as plain values."""
+    seed = studied.settings.seed
+    shown = [record for record in studied.records if "photo" in record]
+    photos: dict[str, dict[str, Interval | None]] = {}
+    for name in shown[0]["photo"]["by"] if shown else ():
+        mass, gain = on_object(shown, name, seed)
+        photos[name] = {
+            "on_object": mass,
+            "gain": gain.difference,
+            "agreement": _mean(part_agreement(shown, name, spearman), seed),
+            "given_size": _mean(part_agreement(shown, name, _given_size), seed),
+        }
+    return {
+        "scores": studied.scores.as_dict(),
+        "drawings": len(studied.records),
+        "strokes": [asdict(row) for row in rank_table(falls(studied.records), seed=seed)],
+        "order": {name: order.as_dict() for name, order in orders(studied).items()},
+        "photos": {
+            name: {what: None if x is None else asdict(x) for what, x in told.items()}
+            for name, told in photos.items()
+        },
+    }
+
+
 def falls(records: Sequence[Record]) -> dict[str, list[RankDeletion]]:
     """The falls in the order of each method, as they were measured."""
     found: dict[str, list[RankDeletion]] = {}
@@ -57,25 +85,29 @@ def strokes_table(studied: Studied) -> str:
     seed = studied.settings.seed
     curves = falls(studied.records)
     best = max(curves, key=lambda name: float(np.mean([c.area for c in curves[name]])))
-    lines = [
-        f"{len(studied.records)} drawings of {_range(studied)} strokes, seed {seed}",
-        "",
-        "| order of taking away | gallery before it, % | more than in random orders, points | "
-        "strokes to lose the first place |",
-        "|---|---|---|---|",
+    head = [
+        "order of taking away",
+        "gallery before it, %",
+        "more than in random orders, points",
+        "strokes to lose the first place",
     ]
-    for row in rank_table(curves, seed=seed):
+    rows = rank_table(curves, seed=seed)
+    told = []
+    for row in rows:
         level = row.method == best or (
             row.method in curves
             and not compare_areas(curves[best], curves[row.method], seed=seed).distinguishable
         )
-        gain = "" if row.method not in curves else _percent(row.gain.difference)
-        lines.append(
-            f"| {row.method}{' *' if level else ''} | {_percent(row.area)} | {gain} | "
-            f"{'–' if row.to_lose is None else _short(row.to_lose)} |"
-        )
-    first = rank_table(curves, seed=seed)[0].first
-    return "\n".join([*lines, "", f"The last column is over the {first} that stood first."])
+        gain = "" if row.method not in curves else percent(row.gain.difference)
+        name = f"{row.method} *" if level else row.method
+        told.append([name, percent(row.area), gain, number(row.to_lose)])
+    return "\n\n".join(
+        [
+            f"{len(studied.records)} drawings of {_range(studied)} strokes, seed {seed}",
+            markdown_table(head, told),
+            f"The last column is over the {rows[0].first} that stood first.",
+        ]
+    )
 
 
 def orders(studied: Studied) -> dict[str, DrawingOrder]:
@@ -93,18 +125,20 @@ def orders(studied: Studied) -> dict[str, DrawingOrder]:
 
 def order_table(studied: Studied) -> str:
     """Whether early strokes score highest, alone and given length; positive says they do."""
-    lines = [
-        "| scores | with being early | above 0, % of drawings | given length | drawings |",
-        "|---|---|---|---|---|",
-    ]
+    head = ["scores", "with being early", "above 0, % of drawings", "given length", "drawings"]
     found = orders(studied)
-    for name, order in found.items():
-        lines.append(
-            f"| {name} | {_or_dash(order.correlation)} | {_or_dash(order.early_first, _percent)} | "
-            f"{_or_dash(order.given_length)} | {order.counted}, {order.partial} |"
-        )
-    length = next(iter(found.values())).length
-    return "\n".join([*lines, "", f"Length itself with being early: {_or_dash(length)}."])
+    told = [
+        [
+            name,
+            number(order.correlation),
+            percent(order.early_first),
+            number(order.given_length),
+            f"{order.counted}, {order.partial}",
+        ]
+        for name, order in found.items()
+    ]
+    length = number(next(iter(found.values())).length)
+    return f"{markdown_table(head, told)}\n\nLength itself with being early: {length}."
 
 
 def photo_table(studied: Studied) -> str:
@@ -112,28 +146,29 @@ def photo_table(studied: Studied) -> str:
     seed = studied.settings.seed
     shown = [record for record in studied.records if "photo" in record]
     area = bootstrap_mean([record["photo"]["area"] for record in shown], seed=seed)
-    lines = [
-        f"{len(shown)} photos, {studied.settings.superpixels} superpixels, of which the object "
-        f"covers {_percent(area)} %: what scores that know nothing put there",
-        "",
-        "| method, absence | on the object, % | more than its area, points | agreement by parts | "
-        "given the parts' size |",
-        "|---|---|---|---|---|",
+    head = [
+        "method, absence",
+        "on the object, %",
+        "more than its area, points",
+        "agreement by parts",
+        "given the parts' size",
     ]
+    told = []
     for name in shown[0]["photo"]["by"]:
         mass, gain = on_object(shown, name, seed)
         agree, given = (
             _mean(part_agreement(shown, name, how), seed) for how in (spearman, _given_size)
         )
-        lines.append(
-            f"| {name} | {_percent(mass)} | {_percent(gain.difference)} | {_or_dash(agree)} | "
-            f"{_or_dash(given)} |"
-        )
-    size = _mean(part_agreement(shown, None, spearman), seed)
-    counted = len(_finite(part_agreement(shown, None, spearman)))
-    told = f"Over {counted} photos of at least {FEWEST_PARTS} drawn parts. "
-    return "\n".join(
-        [*lines, "", f"{told}Length of a part's strokes with its pixels: {_or_dash(size)}."]
+        told.append([name, percent(mass), percent(gain.difference), number(agree), number(given)])
+    sizes = part_agreement(shown, None, spearman)
+    return "\n\n".join(
+        [
+            f"{len(shown)} photos, {studied.settings.superpixels} superpixels, of which the object "
+            f"covers {percent(area)} %: what scores that know nothing put there",
+            markdown_table(head, told),
+            f"Over {len(_finite(sizes))} photos of at least {FEWEST_PARTS} drawn parts. "
+            f"Length of a part's strokes with its pixels: {number(_mean(sizes, seed))}.",
+        ]
     )
 
 
@@ -188,17 +223,3 @@ def _mean(values: Sequence[float], seed: int) -> Interval | None:
 
 def _range(studied: Studied) -> str:
     return f"{studied.settings.strokes[0]} to {studied.settings.strokes[1]}"
-
-
-def _percent(interval: Interval) -> str:
-    numbers = (interval.estimate, interval.low, interval.high)
-    middle, low, high = (f"{100 * x:.1f}" for x in numbers)
-    return f"{middle} [{low}, {high}]"
-
-
-def _short(interval: Interval) -> str:
-    return f"{interval.estimate:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
-
-
-def _or_dash(interval: Interval | None, how: Callable[[Interval], str] = _short) -> str:
-    return "–" if interval is None else how(interval)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sightline.cli.options import AS_JSON, MODEL
+from sightline.cli.stems import stem_in
 
 if TYPE_CHECKING:
     from sightline.sketch.sketch import Sketch
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Where to write, without suffix; default: DRAWING's name + '-attacked', here.",
+    help="Where to write: a folder, or a path without suffix; default: DRAWING's + '-attacked'.",
 )
 @AS_JSON
 def attack(
@@ -84,6 +85,7 @@ def attack(
     """
     import sightline as sl
 
+    stem = stem_in(out, f"{drawing.name.split('.')[0]}-attacked")
     if guide is not None and kind != "remove":
         raise click.UsageError("--guide ranks strokes to remove: give it with --kind remove")
     sketch = sl.read_sketch(drawing, index=index)
@@ -94,7 +96,6 @@ def attack(
     }
     settings = {"target": target} | own[kind]
     done = _attacked(kind, sl.load(model), sketch, settings)
-    stem = out or Path(f"{drawing.name.split('.')[0]}-attacked")
     made = {"file": drawing.name, "index": index, "model": model, "settings": settings}
     written = _write(done, stem, made)
     if as_json:
@@ -118,24 +119,23 @@ def _attacked(kind: str, model: object, sketch: Sketch, settings: dict[str, Any]
 
 def _write(done: Attack, stem: Path, made: dict[str, Any]) -> list[Path]:
     from sightline.picture import write_figure
-    from sightline.sketch.files import replace_file
     from sightline.sketch.formats.svg import write_svg
-    from sightline.tasks.attack.attack_page import write_attack_page
     from sightline.tasks.attack.attack_pictures import attack_figure
+    from sightline.tasks.attack.page import write_attack_page
+    from sightline.tasks.records import write_record
 
     picture, page, drawing, numbers = (
         stem.with_name(stem.name + ending) for ending in (".png", ".html", ".svg", ".json")
     )
     write_figure(attack_figure(done), picture)
-    write_attack_page(done, page, title=f"Attack on {made['file']} ({made['model']})")
+    write_attack_page(page, done, title=f"Attack on {made['file']} ({made['model']})")
     write_svg(drawing, done.attacked)
-    with replace_file(numbers) as stream:
-        stream.write(json.dumps(made | done.as_dict(), allow_nan=False).encode() + b"\n")
+    write_record(numbers, made | done.as_dict())
     return [picture, page, drawing, numbers]
 
 
 def _print(done: Attack) -> None:
-    from sightline.tasks.attack.attack_page import attack_rows
+    from sightline.tasks.attack.page import attack_rows
 
     rows = attack_rows(done)
     width = max(len(name) for name, _ in rows)

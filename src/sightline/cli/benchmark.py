@@ -22,21 +22,13 @@ from sightline.cli.benchmark_generation import generation
 from sightline.cli.benchmark_healing import healing
 from sightline.cli.benchmark_retrieval import retrieval
 from sightline.cli.explain import METHOD_NAMES
-from sightline.cli.options import AS_JSON, MODEL, SKIP_BAD, read_splits
+from sightline.cli.options import AS_JSON, LUCK, MODEL, SKIP_BAD, SPLIT, read_splits
 
 if TYPE_CHECKING:
     from sightline.benchmark.findings import Findings
     from sightline.inversion.scores import InversionScores
     from sightline.metrics.intervals import Interval
     from sightline.sketch.sketch import Sketch
-
-SPLIT = click.option(
-    "--split",
-    type=click.Choice(["train", "valid", "test"]),
-    default="test",
-    show_default=True,
-)
-SEED = click.option("--seed", default=0, show_default=True, help="Of all luck.")
 
 
 @click.group()
@@ -91,7 +83,7 @@ for command in (
     show_default=True,
     help="Evaluations of methods that sample coalitions.",
 )
-@SEED
+@LUCK
 @click.option("--batch", type=click.IntRange(1), default=512, hidden=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for table, numbers, picture.")
 @SKIP_BAD
@@ -148,7 +140,7 @@ def strokes(
 @click.option("--drawings", type=click.IntRange(2), help="By luck; default: all of the split.")
 @click.option("--restarts", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--steps", type=click.IntRange(1), help="Default: 100.")
-@SEED
+@LUCK
 @SKIP_BAD
 @AS_JSON
 def inversion(

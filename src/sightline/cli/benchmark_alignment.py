@@ -6,12 +6,8 @@ from pathlib import Path
 
 import click
 
-OUT = click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Folder of the results; a second start goes on.",
-)
+from sightline.cli.options import STUDY_OUT, set_up_study, tell_line
+
 SEEDS = click.option(
     "--seeds", type=click.IntRange(1), default=5, show_default=True, help="From 0."
 )
@@ -26,7 +22,7 @@ SHARE = click.option(
 
 @click.command("decoy-mnist")
 @click.argument("data", type=click.Path(path_type=Path))
-@OUT
+@STUDY_OUT
 @SEEDS
 @SHARE
 def decoy_mnist(*, data: Path, out: Path, seeds: int, share: str) -> None:
@@ -39,7 +35,7 @@ def decoy_mnist(*, data: Path, out: Path, seeds: int, share: str) -> None:
 
 
 @click.command("biased-scenes")
-@OUT
+@STUDY_OUT
 @SEEDS
 @SHARE
 def biased_scenes(*, out: Path, seeds: int, share: str) -> None:
@@ -49,7 +45,7 @@ def biased_scenes(*, out: Path, seeds: int, share: str) -> None:
 
 @click.command("exact-gradient")
 @click.argument("data", type=click.Path(path_type=Path))
-@OUT
+@STUDY_OUT
 @SEEDS
 @SHARE
 def exact_gradient(*, data: Path, out: Path, seeds: int, share: str) -> None:
@@ -62,7 +58,7 @@ def exact_gradient(*, data: Path, out: Path, seeds: int, share: str) -> None:
 
 @click.command("decoy-strokes")
 @click.argument("data", type=click.Path(path_type=Path))
-@OUT
+@STUDY_OUT
 @SEEDS
 @click.option(
     "--labels",
@@ -87,14 +83,14 @@ def decoy_strokes(
     """
     from sightline.benchmark import decoy_strokes_study as study
 
-    _set_up()
+    set_up_study()
     rows = study.decoy_strokes(
         data,
         out,
         seeds=range(seeds),
         labelled=labelled or study.LABELS,
         networks=networks or tuple(study.NETWORKS),
-        progress=_say,
+        progress=tell_line,
     )
     click.echo(study.decoy_stroke_tables(rows))
 
@@ -107,7 +103,7 @@ def decoy_strokes(
     required=True,
     help="Folder of an SSD-MobileNetV1, whose backbone is fine-tuned.",
 )
-@OUT
+@STUDY_OUT
 @click.option("--seed", default=0, show_default=True, help="Of the folds and all luck.")
 def people(*, data: Path, detector: Path, out: Path, seed: int) -> None:
     """Person or no person on real photos with masks: both phases, five folds, both matrices.
@@ -117,8 +113,8 @@ def people(*, data: Path, detector: Path, out: Path, seed: int) -> None:
     from sightline.benchmark.people import people as run
     from sightline.sketch.files import replace_file
 
-    _set_up()
-    text = run(data, detector, out, seed=seed, progress=_say).markdown()
+    set_up_study()
+    text = run(data, detector, out, seed=seed, progress=tell_line).markdown()
     with replace_file(out / "people.md") as stream:
         stream.write(text.encode())
     click.echo(text)
@@ -127,25 +123,11 @@ def people(*, data: Path, detector: Path, out: Path, seed: int) -> None:
 def _run(plan: str, out: Path, seeds: int, share: str, data: Path | None) -> None:
     from sightline.benchmark.experiments import run_plan
 
-    _set_up()
+    set_up_study()
     part, _, of = share.partition("/")
     if not (part.isdigit() and of.isdigit() and int(part) < int(of)):
         raise click.BadParameter(
             f"{share!r}: expected two numbers, as in 0/2", param_hint="--share"
         )
     told = (int(part), int(of))
-    click.echo(run_plan(plan, out, data=data, seeds=range(seeds), share=told, progress=_say))
-
-
-def _set_up() -> None:
-    """One thread: on networks this small more cost more than they bring."""
-    import torch
-
-    from sightline.allocator import keep_freed_memory
-
-    keep_freed_memory()
-    torch.set_num_threads(1)
-
-
-def _say(line: str) -> None:
-    click.echo(line.rstrip("\n"), err=True)
+    click.echo(run_plan(plan, out, data=data, seeds=range(seeds), share=told, progress=tell_line))

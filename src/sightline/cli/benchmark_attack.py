@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from sightline.cli.options import AS_JSON, SKIP_BAD, read_splits
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sightline.benchmark.attack_rounds import Row
+from sightline.cli.options import (
+    AS_JSON,
+    LUCK,
+    SKIP_BAD,
+    SPLIT,
+    STUDY_OUT,
+    read_splits,
+    set_up_study,
+    tell_findings,
+    tell_line,
+)
 
 
 @click.command("attack")
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Folder of the results; a second start goes on.",
-)
+@STUDY_OUT
 @click.option(
     "--model",
     "models",
@@ -35,12 +33,7 @@ if TYPE_CHECKING:
 @click.option(
     "--only", metavar="MODEL", help="Attack this one; another process may attack another."
 )
-@click.option(
-    "--split",
-    type=click.Choice(["train", "valid", "test"]),
-    default="test",
-    show_default=True,
-)
+@SPLIT
 @click.option(
     "--drawings",
     type=click.IntRange(1),
@@ -55,7 +48,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Of them, how many also have a stroke put in.",
 )
-@click.option("--seed", default=0, show_default=True, help="Of all luck.")
+@LUCK
 @SKIP_BAD
 @AS_JSON
 def benchmark_attack(
@@ -75,47 +68,25 @@ def benchmark_attack(
 
     Points are moved by one gradient step, by ten, towards a target, and by luck; single small
     strokes are removed and inserted. Only drawings that a model answers rightly are attacked. The
-    folder holds each round, table (attack.md), numbers (attack.json) and curves (attack.png).
+    folder holds all rounds, table (attack.md), numbers (attack.json) and curves (attack.png).
     """
-    import torch
+    from dataclasses import asdict
 
     import sightline as sl
-    from sightline.allocator import keep_freed_memory
     from sightline.benchmark.attack import attack_study
     from sightline.benchmark.attack_rounds import AttackStudy
+    from sightline.benchmark.attack_summary import attack_curves, attack_tables, cells
+    from sightline.picture import write_figure
 
-    keep_freed_memory()
-    torch.set_num_threads(1)
+    set_up_study()
     rows = attack_study(
         {name: sl.load(name) for name in models},
         read_splits(data, seed, skip_bad)[split],
         out,
         AttackStudy(drawings, min(inserted, drawings), seed=seed),
         only=only,
-        progress=lambda line: click.echo(line, err=True),
+        progress=tell_line,
     )
-    tables = write_study(rows, out)
-    click.echo(numbers(rows) if as_json else tables)
-
-
-def numbers(rows: Sequence[Row]) -> str:
-    """The cells of the tables as JSON."""
-    from dataclasses import asdict
-
-    from sightline.benchmark.attack_summary import cells
-
-    return json.dumps([asdict(cell) for cell in cells(rows)], allow_nan=False)
-
-
-def write_study(rows: Sequence[Row], out: Path) -> str:
-    """Write table, numbers and curves; the table is given back."""
-    from sightline.benchmark.attack_summary import attack_curves, attack_tables
-    from sightline.picture import write_figure
-    from sightline.sketch.files import replace_file
-
-    tables = attack_tables(rows)
-    for name, text in (("attack.md", tables), ("attack.json", numbers(rows))):
-        with replace_file(out / name) as stream:
-            stream.write(text.encode() + b"\n")
     write_figure(attack_curves(rows), out / "attack.png")
-    return tables
+    numbers = [asdict(cell) for cell in cells(rows)]
+    tell_findings(out, "attack", attack_tables(rows), numbers, as_json=as_json)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 import click
 
-from sightline.cli.options import AS_JSON
+from sightline.cli.options import AS_JSON, tell_findings
 
 
 @click.command("generation")
@@ -32,7 +31,11 @@ from sightline.cli.options import AS_JSON
     help="Seed of the first drawing; default: one that no training used.",
 )
 @click.option("--seed", default=0, show_default=True, help="Of samples and intervals.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for table and numbers.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder for table and numbers; a second start goes on.",
+)
 @AS_JSON
 def generation(
     *,
@@ -52,26 +55,19 @@ def generation(
     """
     from sightline.allocator import keep_freed_memory
     from sightline.benchmark.generation import benchmark_generation
-    from sightline.benchmark.generation_findings import FIRST, GenerationSettings
+    from sightline.benchmark.generation_findings import GenerationSettings
     from sightline.models.load_generator import load_generator
-    from sightline.sketch.files import replace_file
+    from sightline.scenes.pairs import TEST
 
     settings = GenerationSettings(
         drawings=drawings,
-        first=FIRST if first is None else first,
+        first=TEST if first is None else first,
         most_strokes=most_strokes,
         seed=seed,
     )
     keep_freed_memory()
-    found = benchmark_generation(load_generator(model), settings, progress=_tell)
-    if out is not None:
-        for name, text in (
-            ("generation.md", found.markdown()),
-            ("generation.json", json.dumps(found.as_dict(), indent=1)),
-        ):
-            with replace_file(out / name) as stream:
-                stream.write(text.encode())
-    click.echo(json.dumps(found.as_dict()) if as_json else found.markdown())
+    found = benchmark_generation(load_generator(model), settings, out=out, progress=_tell)
+    tell_findings(out, "generation", found.markdown(), found.as_dict(), as_json=as_json)
 
 
 def _tell(done: int, total: int) -> None:

@@ -6,7 +6,17 @@ from pathlib import Path
 
 import click
 
-from sightline.cli.options import SKIP_BAD, read_splits
+from sightline.cli.options import (
+    AS_JSON,
+    LUCK,
+    SKIP_BAD,
+    SPLIT,
+    STUDY_OUT,
+    read_splits,
+    set_up_study,
+    tell_findings,
+    tell_line,
+)
 
 KINDS = ("foreign", "scribble", "slash", "ticks", "copy", "overshoot", "clean")
 """The study itself would import torch; a test holds the two lists equal."""
@@ -35,20 +45,11 @@ KINDS = ("foreign", "scribble", "slash", "ticks", "copy", "overshoot", "clean")
     type=click.Choice(KINDS),
     help="Of noise; may be repeated; default: all, and clean drawings.",
 )
-@click.option(
-    "--split",
-    type=click.Choice(["train", "valid", "test"]),
-    default="test",
-    show_default=True,
-)
-@click.option("--seed", default=0, show_default=True, help="Of all luck.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Folder of the results; a second start goes on.",
-)
+@SPLIT
+@LUCK
+@STUDY_OUT
 @SKIP_BAD
+@AS_JSON
 def healing(
     *,
     data: Path,
@@ -60,6 +61,7 @@ def healing(
     seed: int,
     out: Path,
     skip_bad: bool,
+    as_json: bool,
 ) -> None:
     """Plant noise on drawings of DATA, heal them by several removers, and count what went.
 
@@ -67,20 +69,13 @@ def healing(
     intervals; beside removers by luck and by length, and on clean drawings, where nothing should
     go.
     """
-    import torch
-
     import sightline as sl
-    from sightline.allocator import keep_freed_memory
     from sightline.benchmark.healing import HealingStudy, healing_study
+    from sightline.benchmark.healing_tables import healing_tables
 
-    keep_freed_memory()
-    torch.set_num_threads(1)  # on networks this small more threads cost more than they bring
+    set_up_study()
     study = HealingStudy(drawings=drawings, each=each, kinds=kinds or KINDS, seed=seed)
     given = read_splits(data, seed, skip_bad)[split]
     named = {name: sl.load(name) for name in models or ("sketchxainet-tiny", "sketch-cnn")}
-    healing_study(named, given, out, study, progress=_say)
-    click.echo((out / "healing.md").read_text())
-
-
-def _say(line: str) -> None:
-    click.echo(line, err=True)
+    text, numbers = healing_tables(healing_study(named, given, out, study, progress=tell_line))
+    tell_findings(out, "healing", text, numbers, as_json=as_json)

@@ -7,20 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sightline.cli.options import (
+    AS_JSON,
+    SKIP_BAD,
+    STUDY_OUT,
+    read_splits,
+    set_up_study,
+    tell_findings,
+    tell_line,
+)
+
 if TYPE_CHECKING:
-    from sightline.benchmark.retrieval import Studied
+    from sightline.benchmark.retrieval import RetrievalSettings, Studied
+    from sightline.sketch.sketch import Sketch
 
 RECOGNISERS = ("sketchxainet-tiny", "sketch-cnn")
 
 
 @click.command("retrieval")
 @click.argument("data", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Folder of the results; a second start goes on.",
-)
+@STUDY_OUT
 @click.option(
     "--encoder",
     default="pairs-encoder",
@@ -38,6 +44,8 @@ RECOGNISERS = ("sketchxainet-tiny", "sketch-cnn")
 @click.option("--photos", type=click.IntRange(0), default=100, show_default=True)
 @click.option("--most-strokes", type=click.IntRange(3, 12), default=10, show_default=True)
 @click.option("--seed", default=0, show_default=True, help="Of the choice and of all luck.")
+@SKIP_BAD
+@AS_JSON
 def retrieval(
     *,
     data: Path | None,
@@ -45,6 +53,8 @@ def retrieval(
     encoder: str,
     recognisers: tuple[str, ...],
     most_strokes: int,
+    skip_bad: bool,
+    as_json: bool,
     **numbers: Any,
 ) -> None:
     """Find photos of generated pairs, and drawings of DATA, and measure the explanations.
@@ -53,39 +63,30 @@ def retrieval(
     photo's side by whether it lies on the object; and early strokes are asked whether they matter
     most. Without DATA, a collection of drawings with splits, only pairs are searched.
     """
-    import torch
-
-    from sightline.allocator import keep_freed_memory
     from sightline.benchmark.retrieval import RetrievalSettings, study_pairs
-    from sightline.benchmark.retrieval_tables import study_text
+    from sightline.benchmark.retrieval_tables import study_numbers, study_text
     from sightline.models.load_encoder import load_encoder
-    from sightline.sketch.files import replace_file
 
-    keep_freed_memory()
-    torch.set_num_threads(1)
+    set_up_study()
     settings = RetrievalSettings(strokes=(3, most_strokes), **numbers)
-    studied = [study_pairs(load_encoder(encoder), out, settings, tell=_say)]
+    studied = [study_pairs(load_encoder(encoder), out, settings, tell=tell_line)]
     if data is not None:
-        studied += _categories(data, recognisers or RECOGNISERS, out, settings)
-    text = "\n\n".join(study_text(one) for one in studied) + "\n"
-    with replace_file(out / "retrieval.md") as stream:
-        stream.write(text.encode())
-    click.echo(text)
+        splits = read_splits(data, settings.seed, skip_bad)
+        studied += _categories(splits, recognisers or RECOGNISERS, out, settings)
+    text = "\n\n".join(study_text(one) for one in studied)
+    told = {one.name: study_numbers(one) for one in studied}
+    tell_findings(out, "retrieval", text, told, as_json=as_json)
 
 
-def _categories(data: Path, names: tuple[str, ...], out: Path, settings: Any) -> list[Studied]:
+def _categories(
+    splits: dict[str, list[Sketch]], names: tuple[str, ...], out: Path, settings: RetrievalSettings
+) -> list[Studied]:
     from sightline.benchmark.retrieval import study_categories
     from sightline.models.load_encoder import load_encoder
-    from sightline.sketch.collection import read_collection, split_collection
 
-    splits = split_collection(read_collection(data), data)
     found = []
     for name in names:
         encoder = load_encoder(name)
         encoder.name = encoder.name or Path(name).name
-        found.append(study_categories(encoder, splits, out, settings, tell=_say))
+        found.append(study_categories(encoder, splits, out, settings, tell=tell_line))
     return found
-
-
-def _say(line: str) -> None:
-    click.echo(line, err=True)

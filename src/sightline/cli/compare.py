@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from sightline.cli.options import MODEL
+from sightline.cli.options import INDEX, MODEL
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--index", default=0, show_default=True, help="Which drawing of a file of many.")
+@INDEX
 @MODEL
 @click.option("--target", help="A label; default: the recognised one.")
 @click.option(

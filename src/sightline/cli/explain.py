@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sightline.cli.options import AS_JSON, MODEL
+from sightline.cli.options import AS_JSON, INDEX, MODEL
 from sightline.cli.photos import BOXES, explain_folder, explain_photo
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ METHOD_NAMES = (
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--index", default=0, show_default=True, help="Which drawing of a file of many.")
+@INDEX
 @MODEL
 @click.option(
     "--method",

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from sightline.cli.explain import METHOD_NAMES
 from sightline.cli.options import AS_JSON, MODEL
+from sightline.cli.stems import stem_in
 
 if TYPE_CHECKING:
     from sightline.game import Game
@@ -23,9 +25,16 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> A
     if value is None:
         return None
     numbers = [each.strip() for each in value.split(",")]
-    if not all(each.isdigit() and int(each) for each in numbers):
+    if not all(each.isdecimal() and int(each) for each in numbers):
         raise click.BadParameter(f"{value!r}: expected numbers of the list, as in 1,3")
     return tuple(dict.fromkeys(int(each) for each in numbers))
+
+
+def _no_loss(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    """A gain of 0 or more, and no NaN."""
+    if value is not None and not value >= 0:
+        raise click.BadParameter(f"{value}: expected 0 or more")
+    return value
 
 
 @click.command()
@@ -59,7 +68,10 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> A
 @click.option("--all", "every", is_flag=True, help="Take out what helps, until nothing does.")
 @click.option("--steps", type=click.IntRange(0), help="With --all: at most so many.")
 @click.option(
-    "--least-gain", type=float, help="With --all: each must gain more than this; default: 0."
+    "--least-gain",
+    type=float,
+    callback=_no_loss,
+    help="With --all: each must gain more than this; default: 0.",
 )
 @click.option("--undo", type=click.IntRange(1), help="Take back so many steps of FILE, a healing.")
 @click.option("--seed", default=0, show_default=True, help="Of methods that sample.")
@@ -67,10 +79,12 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> A
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Where to write, without suffix; default: FILE's name + '-healed', here.",
+    help="Where to write: a folder, or a path without suffix; default: FILE's name + '-healed'.",
 )
 @AS_JSON
+@click.pass_context
 def heal(
+    ctx: click.Context,
     *,
     file: Path,
     index: int,
@@ -101,8 +115,12 @@ def heal(
         raise click.UsageError("give one of --remove, --all and --undo")
     if not every and (steps is not None or least_gain is not None):
         raise click.UsageError("--steps and --least-gain go with --all")
+    if _is_healing(file):
+        _refuse_what_a_healing_has(ctx)
+    stem = stem_in(out, f"{file.name.split('.')[0].removesuffix('-healed')}-healed")
     import sightline as sl
     from sightline.tasks import healing as healings
+    from sightline.tasks.healing.suggestions import why_nothing_may_go
 
     search: dict[str, Any] = {"parts": parts, "method": method, "seed": seed, "budget": budget}
     started, game, aim = _begin(sl.load(model), file, index, target, scale)
@@ -118,15 +136,37 @@ def heal(
         listed = healings.suggest(started, game, tried=tried, **search)
         done = started.remove([each.piece for each in _chosen(listed, remove)], game)
     offers = healings.suggest(done, game, tried=tried, **search)
-    stem = out or Path(f"{file.name.split('.')[0].removesuffix('-healed')}-healed")
-    changed = done.steps != started.steps
-    written = _write(done, offers, stem, file, changed)
+    why_none = why_nothing_may_go(done, parts)
+    kind = _suffix_of_drawing(file) if done.steps != started.steps else None
+    written = _write(done, offers, stem, kind, why_none)
     if as_json:
         told = _as_record(done, offers) | {"target_from": aim, "written": [str(p) for p in written]}
         click.echo(json.dumps(told))
     else:
-        _print(done, offers, aim)
+        _print(done, offers, aim, why_none)
         click.echo(f"\nwrote {', '.join(str(path) for path in written)}")
+
+
+def _is_healing(file: Path) -> bool:
+    return file.suffix.lower() == ".json"
+
+
+def _refuse_what_a_healing_has(ctx: click.Context) -> None:
+    for name in ("target", "scale", "index"):
+        if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE:
+            raise click.UsageError(
+                f"a healing has its target and scale, and its drawing: leave --{name} out"
+            )
+
+
+def _suffix_of_drawing(file: Path) -> str:
+    """That of FILE, or of what was written beside a healing; .svg for what is only read."""
+    from sightline.sketch.read import suffix_of
+
+    if _is_healing(file):
+        beside = file.with_suffix(".ndjson").exists() and not file.with_suffix(".svg").exists()
+        return ".ndjson" if beside else ".svg"
+    return ".ndjson" if suffix_of(file).startswith(".ndjson") else ".svg"
 
 
 def _begin(
@@ -136,18 +176,18 @@ def _begin(
     import sightline as sl
     from sightline.models.door import as_model
     from sightline.tasks.healing import Healing
-    from sightline.tasks.healing.record import begun
+    from sightline.tasks.healing.record import begin
 
-    if file.suffix.lower() == ".json":
+    if _is_healing(file):
         healing = Healing.load(file)
         asked = sl.ClassScore(healing.target, scale=healing.unit)  # type: ignore[arg-type]
         game = sl.Game(network, sl.Strokes(healing.drawing), asked)
-        return begun(healing, game), game, "the healing"
+        return begin(healing, game), game, "the healing"
     sketch = sl.read_sketch(file, index=index)
     known = sketch.label if sketch.label in as_model(network).labels else None
     aim = "--target" if target else "the drawing's label" if known else "the model's answer"
     game = sl.Game(network, sl.Strokes(sketch), sl.ClassScore(target or known, scale=scale))
-    return begun(sketch, game), game, aim
+    return begin(sketch, game), game, aim
 
 
 def _chosen(listed: tuple[Suggestion, ...], numbers: tuple[int, ...]) -> list[Suggestion]:
@@ -160,9 +200,9 @@ def _chosen(listed: tuple[Suggestion, ...], numbers: tuple[int, ...]) -> list[Su
 
 
 def _write(
-    done: Healing, offers: tuple[Suggestion, ...], stem: Path, file: Path, changed: bool
+    done: Healing, offers: tuple[Suggestion, ...], stem: Path, kind: str | None, why_none: str
 ) -> list[Path]:
-    """A picture and a page; where something went, what is left and every step too."""
+    """A picture and a page; of what changed also the drawing, of this kind, and every step."""
     from sightline.picture import write_figure
     from sightline.sketch.read import write_sketch
     from sightline.tasks.healing.healing_pictures import healing_figure, suggestions_figure
@@ -171,12 +211,12 @@ def _write(
     def beside(suffix: str) -> Path:
         return stem.with_name(stem.name + suffix)
 
-    drawn = healing_figure(done) if changed else suggestions_figure(done, offers)
+    drawn = healing_figure(done) if kind else suggestions_figure(done, offers)
     write_figure(drawn, beside(".png"))
-    write_healing_page(beside(".html"), done, offers)
+    write_healing_page(beside(".html"), done, offers, why_none=why_none)
     written = [beside(".png"), beside(".html")]
-    if changed:
-        drawing = beside(".ndjson" if ".ndjson" in file.name.lower() else ".svg")
+    if kind:
+        drawing = beside(kind)
         write_sketch(drawing, done.sketch)
         done.save(beside(".json"))
         written = [drawing, *written, beside(".json")]
@@ -199,7 +239,7 @@ def _as_record(done: Healing, offers: tuple[Suggestion, ...]) -> dict[str, Any]:
     }
 
 
-def _print(done: Healing, offers: tuple[Suggestion, ...], aim: str) -> None:
+def _print(done: Healing, offers: tuple[Suggestion, ...], aim: str, why_none: str) -> None:
     from sightline.tasks.healing.page import steps_table, suggestions_table
 
     click.echo(f"{done.target} (from {aim}): {done.value:.3f} {done.unit}")
@@ -213,7 +253,7 @@ def _print(done: Healing, offers: tuple[Suggestion, ...], aim: str) -> None:
     for note in done.notes:
         click.echo(f"note: {note}")
     if not offers:
-        click.echo("\nnothing may go: too little of the drawing would be left")
+        click.echo(f"\nnothing may go: {why_none}")
         return
     click.echo("\nwithout it the score is" + (", from here" if done.steps else "") + ":")
     for number, name, said, gain, score in suggestions_table(offers[:LISTED]):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sightline.cli.options import AS_JSON, MODEL
+from sightline.cli.options import AS_JSON, INDEX, MODEL
 from sightline.version import __version__
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--target", metavar="LABEL", help="Walk from where the strokes are drawn to LABEL.")
 @click.option("--recover", is_flag=True, help="Scatter the strokes, walk to the drawing's label.")
-@click.option("--index", default=0, show_default=True, help="Which drawing of a file of many.")
+@INDEX
 @MODEL
 @click.option("--restarts", type=click.IntRange(1), default=1, show_default=True, help="Starts.")
 @click.option("--steps", type=click.IntRange(1), default=100, show_default=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -25,6 +26,22 @@ RUN = click.option(
     required=True,
     help="Folder of the run; a run found there goes on.",
 )
+STUDY_OUT = click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder of the results; a second start goes on.",
+)
+INDEX = click.option(
+    "--index", default=0, show_default=True, help="Which drawing of a file of many."
+)
+SPLIT = click.option(
+    "--split",
+    type=click.Choice(["train", "valid", "test"]),
+    default="test",
+    show_default=True,
+)
+LUCK = click.option("--seed", default=0, show_default=True, help="Of all luck.")
 AS_JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object instead of text."
 )
@@ -78,3 +95,29 @@ def tell_progress(text: str) -> None:
     """A bar on a terminal; elsewhere only whole lines."""
     if text.endswith("\n") or sys.stderr.isatty():
         click.echo(text if sys.stderr.isatty() else text.strip("\r"), nl=False, err=True)
+
+
+def tell_line(text: str) -> None:
+    """A line of progress, to stderr."""
+    click.echo(text.rstrip("\n"), err=True)
+
+
+def set_up_study() -> None:
+    """One thread: on networks this small more cost more than they bring."""
+    import torch
+
+    from sightline.allocator import keep_freed_memory
+
+    keep_freed_memory()
+    torch.set_num_threads(1)
+
+
+def tell_findings(
+    out: Path | None, name: str, text: str, numbers: object, *, as_json: bool
+) -> None:
+    """What a study found: written as ``name.md`` and ``name.json``, and one of the two printed."""
+    from sightline.benchmark.records import write_findings
+
+    if out is not None:
+        write_findings(out, name, text, numbers)
+    click.echo(json.dumps(numbers, allow_nan=False) if as_json else text.rstrip("\n"))

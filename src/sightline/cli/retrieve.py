@@ -8,24 +8,36 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sightline.cli.galleries import (
+    DRAWN,
+    ENCODER,
+    GALLERY,
+    MOVED,
+    encode_drawn,
+    encoder_of,
+    findable,
+    is_picture,
+    read_query,
+    stem_of,
+)
 from sightline.cli.options import AS_JSON, SKIP_BAD, tell_progress
 from sightline.cli.retrieve_explain import explain
 
 if TYPE_CHECKING:
-    from sightline.image.photo import Photo
-    from sightline.models.encoder import Encoder
-    from sightline.sketch.sketch import Sketch
+    from torch import Tensor
+
+    from sightline.models.encoder import Encoder, Item
     from sightline.tasks.retrieval.gallery import Gallery
-    from sightline.tasks.retrieval.gallery_sources import Entry, Item
+    from sightline.tasks.retrieval.gallery_files import Root
+    from sightline.tasks.retrieval.gallery_sources import Entry
+    from sightline.tasks.retrieval.measured import Query
     from sightline.tasks.retrieval.search import Found
 
-GALLERY = click.argument("gallery", type=click.Path(path_type=Path))
-ENCODER = click.option(
-    "--encoder", help="A shipped name, folder or clip:ORG/NAME; default: the gallery's."
-)
-MOVED = click.option(
-    "--root", type=click.Path(path_type=Path), help="Where the gallery's items are now, if moved."
-)
+MOST_SHOWN = 50
+"""Places on a contact sheet."""
+
+_OTHERWISE = "; --drawn reads it as a drawing"
+
 DEFAULTS = {"photos": "pairs-encoder", "drawings": "sketchxainet-tiny"}
 
 
@@ -65,7 +77,6 @@ def index(
     drawings, which then are what is found.
     """
     from sightline.allocator import keep_freed_memory
-    from sightline.models.load_encoder import load_encoder
     from sightline.sketch.formats.quickdraw import Skipped
     from sightline.tasks.retrieval.gallery import Gallery
     from sightline.tasks.retrieval.gallery_sources import kind_of
@@ -74,35 +85,25 @@ def index(
     _refuse_folder(out, add)
     kind, skipped = kind_of(photos), Skipped()
     known = Gallery.open(out) if add else None
-    if known is not None:
-        network = _encoder_of(known, encoder)
-    else:
-        named = encoder or DEFAULTS[kind]
-        # a folder is found again from anywhere
-        network = load_encoder(Path(named).resolve() if Path(named).is_dir() else named)
     make = Gallery.of if known is None else known.add
     made = make(
-        network,
+        _new_encoder(encoder or DEFAULTS[kind]) if known is None else encoder_of(known, encoder),
         photos,
         batch=batch,
         on_error="skip" if skip_bad else "raise",
         skipped=skipped,
         tell=lambda done, of: tell_progress(f"\r{done} of {of} {kind}" + "\n" * (done == of)),
     )
-    made.save(out)
+    if made is not known:
+        made.save(out)
     if skipped.count:
         click.echo(str(skipped), err=True)
     added = len(made) - len(known or ())
-    told = {
-        "items": len(made),
-        "added": added,
-        "skipped": skipped.count,
-        "encoder": made.encoder,
-        "fingerprint": made.fingerprint,
-        "measure": made.measure,
-        "written": [str(out)],
-    }
-    words = f"{added} {kind} indexed, {len(made)} in the gallery; wrote {out}"
+    told: dict[str, Any] = {"items": len(made), "added": added, "skipped": skipped.count}
+    told |= {name: getattr(made, name) for name in ("encoder", "fingerprint", "measure")}
+    told |= {"written": [str(out)] if added else []}
+    wrote = f"wrote {out}" if added else f"nothing new: {out} stays as it is"
+    words = f"{added} {kind} indexed, {len(made)} in the gallery; {wrote}"
     click.echo(json.dumps(told) if as_json else words)
 
 
@@ -111,6 +112,7 @@ def index(
 @click.argument("drawing", type=click.Path(path_type=Path))
 @click.option("--index", default=0, show_default=True, help="Which drawing of a file of many.")
 @click.option("-k", "count", default=10, show_default=True, type=click.IntRange(1))
+@DRAWN
 @ENCODER
 @MOVED
 @click.option(
@@ -125,6 +127,7 @@ def query(
     drawing: Path,
     index: int,
     count: int,
+    drawn: bool,
     encoder: str | None,
     root: Path | None,
     out: Path | None,
@@ -132,26 +135,34 @@ def query(
 ) -> None:
     """Find what is most like DRAWING in a GALLERY: place, name, score; and a sheet of pictures.
 
-    DRAWING is a file of one or of many drawings, or a photo.
+    DRAWING is a file of one or of many drawings, or a photo; with --drawn a picture of a drawing.
     """
     from sightline.allocator import keep_freed_memory
     from sightline.tasks.retrieval.gallery import Gallery
 
     keep_freed_memory()
-    path = out or Path(f"{drawing.name.split('.')[0]}-found.png")
+    path = out or Path(f"{stem_of(drawing, index)}-found.png")
     _refuse_suffix(path)
     opened = Gallery.open(gallery, root=root)
-    network = _encoder_of(opened, encoder)
-    asked = _read_query(drawing, index)
-    found = opened.search(network.encode([asked]), count)  # type: ignore[arg-type]
+    network = encoder_of(opened, encoder)
+    asked = read_query(drawing, index)
+    ink = drawn and is_picture(drawing)
+    vectors = encode_drawn(network, [drawing]) if ink else network.encode([asked])
+    found = opened.search(vectors, count)
     rows = _rows(opened, found)
-    reason = _write_sheet(opened, asked, rows, path)
+    reason = _write_sheet(opened, asked, found, path)
+    read_as = "photo" if is_picture(drawing) and not drawn else "drawing"
     if as_json:
-        told = {"query": drawing.name, "encoder": opened.encoder, "measure": opened.measure}
+        told = {"query": drawing.name, "read_as": read_as}
+        told |= {"encoder": opened.encoder, "measure": opened.measure}
         click.echo(json.dumps({**told, "found": rows, "written": [str(path)] * (not reason)}))
     else:
+        if is_picture(drawing):
+            click.echo(f"{drawing.name} is read as a {read_as}{_OTHERWISE * (not drawn)}", err=True)
         click.echo(_table(rows, "cosine" if opened.measure == "cosine" else "minus distance"))
-        click.echo(f"\nwrote {path}" if not reason else f"\nno picture: {reason}", err=bool(reason))
+        shown = f" (the first {MOST_SHOWN} of {len(rows)})" if len(rows) > MOST_SHOWN else ""
+        told_of = f"no picture: {reason}" if reason else f"wrote {path}{shown}"
+        click.echo(f"\n{told_of}", err=bool(reason))
 
 
 @retrieve.command()
@@ -173,6 +184,7 @@ def query(
     help="Which of the queries, by splits.json or by the hash of their names.",
 )
 @click.option("--seed", default=0, show_default=True, help="Of the intervals and of the split.")
+@DRAWN
 @SKIP_BAD
 @AS_JSON
 def measure(
@@ -183,31 +195,59 @@ def measure(
     by: Any,
     split: str,
     seed: int,
+    drawn: bool,
     skip_bad: bool,
     as_json: bool,
 ) -> None:
     """Measure how well QUERIES, drawings or photos, find what they are of in a GALLERY.
 
-    A query that stands in the gallery itself does not find itself.
+    A query that stands in the gallery itself does not find itself. With --drawn QUERIES are
+    pictures of drawings, as in Sketchy and ShoeV2.
     """
     from sightline.allocator import keep_freed_memory
     from sightline.tasks.retrieval.gallery import Gallery
-    from sightline.tasks.retrieval.measured import measure_retrieval
+    from sightline.tasks.retrieval.measured import measure_vectors
 
     keep_freed_memory()
     opened = Gallery.open(gallery)
-    network = _encoder_of(opened, encoder)
-    entries = _queries(queries, split, seed, skip_bad)
-    scores = measure_retrieval(
-        opened,
-        network,
-        [entry.read() for entry in entries],  # type: ignore[arg-type]
-        labels=[entry.item.label for entry in entries],
-        by=by,
-        seed=seed,
-    )
+    network = encoder_of(opened, encoder)
+    root, entries = _queries(queries, split, seed, skip_bad)
+    seen = root.kind == "photos"
+    read_as = "photos" if seen and not drawn else "drawings"
+    if seen and not as_json:
+        otherwise = _OTHERWISE.replace("it as a drawing", "them as drawings") * (not drawn)
+        click.echo(f"the queries are read as {read_as}{otherwise}", err=True)
+    vectors = _vectors(network, root, entries, ink=seen and drawn)
+    asked = _asked(root, entries, drawn=read_as == "drawings")
+    scores = measure_vectors(opened, vectors, asked, by=by, seed=seed)
     words = f"{scores}\nencoder {scores.encoder}, 95 % intervals: Wilson, else bootstrap"
-    click.echo(json.dumps(scores.as_dict()) if as_json else words)
+    told = scores.as_dict() | {"read_as": read_as}
+    click.echo(json.dumps(told) if as_json else words)
+
+
+def _vectors(encoder: Encoder, root: Root, entries: list[Entry], *, ink: bool) -> Tensor:
+    if ink:
+        one = root.path.is_file()
+        paths = [root.path if one else root.path / str(entry.item.source) for entry in entries]
+        return encode_drawn(encoder, paths)
+    return encoder.encode([entry.read() for entry in entries])
+
+
+def _asked(root: Root, entries: list[Entry], *, drawn: bool) -> list[Query]:
+    from sightline.tasks.retrieval.gallery_sources import files_of
+    from sightline.tasks.retrieval.measured import Query
+
+    items = [entry.item for entry in entries]
+    files = files_of([root], items)
+    return [
+        Query(item.name, item.label, drawn, file) for item, file in zip(items, files, strict=True)
+    ]
+
+
+def _new_encoder(named: str) -> Encoder:
+    from sightline.models.load_encoder import load_encoder
+
+    return load_encoder(findable(named))
 
 
 def _refuse_folder(out: Path, add: bool) -> None:
@@ -228,34 +268,7 @@ def _refuse_suffix(path: Path) -> None:
         raise TaskError(f"cannot draw {path.name!r}: use one of {', '.join(SUFFIXES)}")
 
 
-def _encoder_of(gallery: Gallery, name: str | None) -> Encoder:
-    """The one that made the gallery, or one that is named and has the same weights."""
-    from sightline.errors import TaskError
-    from sightline.models.load import SHIPPED as RECOGNISERS
-    from sightline.models.load_encoder import SHIPPED, load_encoder
-
-    asked = name or gallery.encoder
-    here = asked in (*SHIPPED, *RECOGNISERS) or Path(asked).is_dir()
-    if name is None and not (asked and here):
-        raise TaskError(
-            f"the gallery was made with encoder {asked or 'without a name'!r}, which is not here; "
-            "give --encoder"
-        )
-    encoder = load_encoder(asked)
-    gallery.check(encoder)
-    return encoder
-
-
-def _read_query(path: Path, index: int) -> Item:
-    from sightline.image.read import SUFFIXES, read_photo
-    from sightline.sketch.read import read_sketch
-
-    if path.suffix.lower() in SUFFIXES:
-        return read_photo(path)
-    return read_sketch(path, index=index)
-
-
-def _queries(path: Path, split: str, seed: int, skip_bad: bool) -> list[Entry]:
+def _queries(path: Path, split: str, seed: int, skip_bad: bool) -> tuple[Root, list[Entry]]:
     from sightline.sketch.formats.quickdraw import Skipped
     from sightline.tasks.retrieval.gallery_files import Root
     from sightline.tasks.retrieval.gallery_sources import entries_of, kind_of
@@ -266,7 +279,7 @@ def _queries(path: Path, split: str, seed: int, skip_bad: bool) -> list[Entry]:
     entries = entries_of(root, 0, on_error=on_error, skipped=skipped)
     if skipped.count:
         click.echo(str(skipped), err=True)
-    return entries if split == "all" else _of_split(entries, path, split, seed)
+    return root, entries if split == "all" else _of_split(entries, path, split, seed)
 
 
 def _of_split(entries: list[Entry], path: Path, split: str, seed: int) -> list[Entry]:
@@ -302,18 +315,18 @@ def _table(rows: list[dict[str, Any]], unit: str) -> str:
     return "\n".join(line + label for line, label in zip(lines, ["", *labels], strict=True))
 
 
-def _write_sheet(
-    gallery: Gallery, asked: Photo | Sketch, rows: list[dict[str, Any]], path: Path
-) -> str:
+def _write_sheet(gallery: Gallery, asked: Item, found: Found, path: Path) -> str:
     """Write the contact sheet; why not, where the pictures are gone."""
     from sightline.errors import SightlineError
     from sightline.picture import write_figure
+    from sightline.tasks.retrieval.company import Company
     from sightline.tasks.retrieval.contact_sheet import contact_sheet
+    from sightline.tasks.retrieval.search import Found
 
     try:
-        items = [gallery.read(row["index"]) for row in rows]
+        first = Found(found.indices[:, :MOST_SHOWN], found.scores[:, :MOST_SHOWN])
+        company = Company.of(gallery, first)
     except SightlineError as error:
         return str(error)
-    names, scores = [row["name"] for row in rows], [row["score"] for row in rows]
-    write_figure(contact_sheet(asked, items, names, scores, title=asked.name or ""), path)
+    write_figure(contact_sheet(asked, company), path)
     return ""

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sightline.cli.explain import METHOD_NAMES
+from sightline.cli.galleries import ENCODER, GALLERY, MOVED, encoder_of, read_query, stem_of
 from sightline.cli.options import AS_JSON
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sightline.image.photo import Photo
+    from sightline.models.encoder import Item
     from sightline.parts import Superpixels
     from sightline.sketch.sketch import Sketch
+    from sightline.tasks.retrieval.company import Company
     from sightline.tasks.retrieval.gallery import Gallery
     from sightline.tasks.retrieval.match import Match
-    from sightline.tasks.retrieval.match_page import Company
     from sightline.tasks.retrieval.rank_deletion import RankDeletion
+    from sightline.tasks.retrieval.search import Found
 
 SHOWN = 10
 """Places on the contact sheet."""
 
 
 @click.command()
-@click.argument("gallery", type=click.Path(path_type=Path))
+@GALLERY
 @click.argument("drawing", type=click.Path(path_type=Path))
 @click.option("--index", default=0, show_default=True, help="Which drawing of a file of many.")
 @click.option("--photo", help="Which of the gallery, by its name or path.")
@@ -53,10 +57,8 @@ SHOWN = 10
 )
 @click.option("--budget", help="Evaluations (2000) or time (20s) of a side.")
 @click.option("--seed", default=0, show_default=True, help="Of methods that sample.")
-@click.option("--encoder", help="A shipped name or folder; default: the gallery's.")
-@click.option(
-    "--root", type=click.Path(path_type=Path), help="Where the gallery's items are now, if moved."
-)
+@ENCODER
+@MOVED
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -85,33 +87,34 @@ def explain(
     photo as strokes are taken away (.html), and the explanations (.safetensors and .json).
     """
     from sightline.allocator import keep_freed_memory
-    from sightline.cli.retrieve import _encoder_of as encoder_of
     from sightline.tasks.retrieval.explain_match import explain_match
     from sightline.tasks.retrieval.gallery import Gallery
     from sightline.tasks.retrieval.rank_deletion import rank_deletion
 
     keep_freed_memory()
+    stem = _stem(out or Path(f"{stem_of(drawing, index)}-match"))
     opened = Gallery.open(gallery, root=root)
     network = encoder_of(opened, encoder)
     sketch = _read_drawing(drawing, index)
     vectors = network.encode([sketch])
     row = _row(opened, vectors, photo, place)
     others = [opened.index_of(name) for name in over]
-    found = _read(opened, row)
-    match = explain_match(
-        network,
-        sketch,
-        found,
-        over=opened.vectors[others] if others else None,
-        over_names=[opened.names[i] for i in others],
-        gallery=opened.vectors,
-        index=row,
-        superpixels=_cut(found, superpixels, absent),
-        **settings,
-    )
+    found = opened.read(row)
+    company = _company(opened, opened.search(vectors, SHOWN), row)
+    with _with_cure(settings["budget"]):
+        match = explain_match(
+            network,
+            sketch,
+            found,
+            over=opened.vectors[others] if others else None,
+            over_names=[opened.names[i] for i in others],
+            gallery=opened.vectors,
+            index=row,
+            superpixels=_cut(found, superpixels, absent),
+            **settings,
+        )
     fall = rank_deletion(network, match.query, opened.vectors, row, seed=settings["seed"])
-    stem = out or Path(f"{drawing.name.split('.')[0]}-match")
-    written = _write(match, _company(opened, vectors, row), fall, stem)
+    written = _write(match, company, fall, stem)
     if as_json:
         told = _as_record(match, fall) | {"written": [str(path) for path in written]}
         click.echo(json.dumps(told))
@@ -120,14 +123,50 @@ def explain(
         click.echo(f"\nwrote {', '.join(map(str, written))}")
 
 
+def _stem(path: Path) -> Path:
+    from sightline.errors import TaskError
+
+    if path.name in ("", ".."):
+        raise TaskError(f"--out {path} names no file; give one without suffix: {path / 'why'}")
+    return path
+
+
+def _company(gallery: Gallery, found: Found, row: int) -> Company | None:
+    """For the contact sheet; None, which is said, where a picture is missing."""
+    from sightline.errors import SightlineError
+    from sightline.tasks.retrieval.company import Company
+
+    try:
+        return Company.of(gallery, found, row)
+    except SightlineError as error:
+        click.echo(f"no contact sheet: {error}", err=True)
+        return None
+
+
+@contextmanager
+def _with_cure(budget: str | None) -> Iterator[None]:
+    """What this command can do about a method that is given too little, or needs too much."""
+    from sightline.errors import GameError
+
+    try:
+        yield
+    except GameError as error:
+        if budget is None or "evaluations" not in str(error):
+            raise
+        raise GameError(
+            f"{error}; --budget {budget} is for each side: raise it, ask for fewer --superpixels, "
+            "or take another --method or --photo-method"
+        ) from error
+
+
 def _read_drawing(path: Path, index: int) -> Sketch:
     from sightline.errors import TaskError
-    from sightline.image.read import SUFFIXES
-    from sightline.sketch.read import read_sketch
+    from sightline.sketch.sketch import Sketch
 
-    if path.suffix.lower() in SUFFIXES:
+    found = read_query(path, index)
+    if not isinstance(found, Sketch):
         raise TaskError(f"{path} is a photo; what is explained are the strokes of a drawing")
-    return read_sketch(path, index=index)
+    return found
 
 
 def _row(gallery: Gallery, vectors: Tensor, name: str | None, place: int | None) -> int:
@@ -144,34 +183,14 @@ def _row(gallery: Gallery, vectors: Tensor, name: str | None, place: int | None)
     return int(gallery.search(vectors, place).indices[0, place - 1])
 
 
-def _read(gallery: Gallery, row: int) -> Photo | Sketch:
-    """An item, called as the gallery calls it."""
-    from dataclasses import replace
-
-    return replace(gallery.read(row), name=gallery.names[row])
-
-
-def _cut(found: Photo | Sketch, count: int, absent: Any) -> int | Superpixels:
+def _cut(found: Item, count: int, absent: Any) -> int | Superpixels:
     from sightline.image.photo import Photo
     from sightline.parts import Superpixels
 
     return Superpixels(found, count, absent) if isinstance(found, Photo) else count
 
 
-def _company(gallery: Gallery, vectors: Tensor, row: int) -> Company:
-    from sightline.tasks.retrieval.match_page import Company
-
-    found = gallery.search(vectors, SHOWN)
-    rows = found.indices[0].tolist()
-    return Company(
-        [gallery.read(i) for i in rows],
-        [gallery.names[i] for i in rows],
-        found.scores[0].tolist(),
-        rows.index(row) if row in rows else None,
-    )
-
-
-def _write(match: Match, company: Company, fall: RankDeletion, stem: Path) -> list[Path]:
+def _write(match: Match, company: Company | None, fall: RankDeletion, stem: Path) -> list[Path]:
     from sightline.tasks.retrieval.match_page import write_match_page
 
     picture, page = (stem.with_name(stem.name + suffix) for suffix in (".png", ".html"))

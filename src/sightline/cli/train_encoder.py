@@ -15,12 +15,9 @@ if TYPE_CHECKING:
 
     from sightline.models.encoder import Encoder
     from sightline.tasks.retrieval.pair_examples import PairExamples
-    from sightline.tasks.retrieval.pair_folders import PairFolder
     from sightline.tasks.retrieval.triplet import Contrastive, TripletLoss
 
 GENERATED = "generated:"
-TRAINING, VALIDATION, TEST = 20_000_000, 21_000_000, 22_000_000
-"""Seeds of the first generated instance of each; a test instance is shown to no training."""
 HELD_OUT = 500
 """Generated instances for validation, and as many for the test, at most."""
 
@@ -116,7 +113,7 @@ def encoder(
     from sightline.models.load_encoder import save_encoder
     from sightline.models.two_branch import two_branch
     from sightline.tasks.retrieval.pair_examples import PairAugmentation
-    from sightline.tasks.retrieval.triplet import match_ranks
+    from sightline.tasks.retrieval.triplet import match_places
     from sightline.training.loop import train
     from sightline.training.processes import joined
     from sightline.training.recipe import Recipe
@@ -135,15 +132,8 @@ def encoder(
     with joined() as processes:
         say = voice(processes)
         network = two_branch(dimension=dimension, size=size, width=width, seed=seed)
-        if _is_generated(pairs, layout):
-            drawn = drawers or 2
-            data, origin = _generated(pairs, drawn, size, network), f"{pairs}/{drawn}"
-        else:
-            if drawers is not None:
-                raise click.UsageError("--drawers belongs to generated pairs")
-            found = _read(Path(pairs), layout, transform, seed=seed, skip_missing=skip_missing)
-            data = _from_files(found, network, say)
-            origin = Path(pairs).name
+        given = {"transform": transform, "seed": seed, "skip_missing": skip_missing}
+        data = _data(pairs, layout, drawers, network, size=size, say=say, **given)
         say(
             f"{len(data.train)} drawings of {len(data.train.photos)} photos to learn from, "
             f"{len(data.valid)} of {len(data.valid.photos)} to choose by"
@@ -155,14 +145,14 @@ def encoder(
             recipe,
             out,
             objective=objective,
-            origin=f"{origin}/{dimension}/{size}/{width}",
+            origin=f"{data.origin}/{dimension}/{size}/{width}",
             progress=tell_progress if processes.first else None,
             processes=processes,
         )
-        ranks = match_ranks(network, data.test, processes=processes)
+        places = match_places(network, data.test, processes=processes)
         if processes.first:
             save_encoder(network, out / "model")
-            _tell(ranks, data.test, pairs, out, say=say)
+            _tell(places, data.test, pairs, out, say=say)
         processes.leave()
 
 
@@ -170,6 +160,7 @@ class _Data(NamedTuple):
     train: PairExamples
     valid: PairExamples
     test: PairExamples
+    origin: str
 
 
 def _objective(
@@ -197,67 +188,91 @@ def _is_generated(pairs: str, layout: str | None) -> bool:
     return drawn
 
 
+def _data(
+    pairs: str,
+    layout: Any,
+    drawers: int | None,
+    network: Encoder,
+    *,
+    size: int,
+    say: Say,
+    **given: Any,
+) -> _Data:
+    if _is_generated(pairs, layout):
+        return _generated(pairs, drawers or 2, size, network)
+    if drawers is not None:
+        raise click.UsageError("--drawers belongs to generated pairs")
+    return _from_files(Path(pairs), layout, network, say, **given)
+
+
 def _generated(pairs: str, drawers: int, size: int, network: Encoder) -> _Data:
     from sightline.errors import TaskError
-    from sightline.scenes.pairs import draw_pair
+    from sightline.scenes.pairs import TEST, TRAINING, VALIDATION, pair_set
     from sightline.tasks.retrieval.pair_examples import PairExamples
 
     count = int(pairs[len(GENERATED) :])
     if not 16 <= count <= VALIDATION - TRAINING:
         raise TaskError(f"{pairs}: expected from 16 to {VALIDATION - TRAINING:,} instances")
     held = min(HELD_OUT, count // 4)
-
-    def drawn(first: int, instances: int, hands: int) -> PairExamples:
-        seeds = range(first, first + instances)
-        every = (draw_pair(s, size=size, drawer=d) for s in seeds for d in range(hands))
-        return PairExamples.from_pairs(every, network)
-
-    # one drawing an instance: intervals want drawings that are independent
-    return _Data(drawn(TRAINING, count, drawers), drawn(VALIDATION, held, 1), drawn(TEST, held, 1))
-
-
-def _read(
-    folder: Path, layout: Any, transform: str | None, *, seed: int, skip_missing: bool
-) -> PairFolder:
-    from sightline.tasks.retrieval.pair_folders import read_pair_folder
-
-    return read_pair_folder(
-        folder,
-        layout,
-        transform=transform,
-        seed=seed,
-        on_missing="skip" if skip_missing else "raise",
+    # one drawing an instance to choose and to report by: intervals want independent drawings
+    train, valid, test = (
+        PairExamples.from_pairs(pair_set(instances, seed=first, size=size, drawers=hands), network)
+        for first, instances, hands in (
+            (TRAINING, count, drawers),
+            (VALIDATION, held, 1),
+            (TEST, held, 1),
+        )
     )
+    return _Data(train, valid, test, f"{pairs}/{drawers}")
 
 
-def _from_files(found: PairFolder, network: Encoder, say: Say) -> _Data:
+def _from_files(
+    folder: Path,
+    layout: Any,
+    network: Encoder,
+    say: Say,
+    *,
+    transform: str | None,
+    seed: int,
+    skip_missing: bool,
+) -> _Data:
     from sightline.sketch.formats.stroke3 import SPLITS
     from sightline.tasks.retrieval.pair_examples import PairExamples
+    from sightline.tasks.retrieval.pair_folders import read_pair_folder
 
+    missing: Any = "skip" if skip_missing else "raise"
+    found = read_pair_folder(folder, layout, transform=transform, seed=seed, on_missing=missing)
     if found.left_out:
-        say(f"left out {len(found.left_out)} files, the first: {found.left_out[0]}", err=True)
-    return _Data(*(PairExamples.from_folder(found.split(name), network) for name in SPLITS))
+        say(f"left out {len(found.left_out)}, the first: {found.left_out[0]}", err=True)
+    train, valid, test = (PairExamples.from_folder(found.split(n), network) for n in SPLITS)
+    return _Data(train, valid, test, found.digest)
 
 
-def _tell(ranks: Tensor, data: PairExamples, pairs: str, out: Path, *, say: Say) -> None:
+def _tell(places: Tensor, data: PairExamples, pairs: str, out: Path, *, say: Say) -> None:
     """Print the accuracy on the test pairs, and write it down."""
     from sightline.sketch.files import replace_file
-    from sightline.tasks.retrieval.scores import accuracy_at
+    from sightline.tasks.retrieval.scores import share_of_groups
 
-    found = {f"top{within}": accuracy_at(ranks.numpy(), within) for within in (1, 5, 10)}
+    groups = data.target.tolist()
+    found = {f"top{k}": share_of_groups((places <= k).numpy(), groups) for k in (1, 5, 10)}
+    instances = len(set(groups))
     record = {
         "pairs": pairs,
         "split": "test",
         "drawings": len(data),
+        "instances": instances,
         "gallery": len(data.photos),
         **{name: vars(share) for name, share in found.items()},
-        "mean_rank": float(ranks.double().mean()),
+        "mean_place": float(places.double().mean()),
         "chance": 1 / len(data.photos),
     }
     with replace_file(out / "test.json") as stream:
         stream.write(json.dumps(record, indent=2).encode() + b"\n")
-    say(f"{len(data)} test drawings, {len(data.photos)} photos, 95 % Wilson intervals")
+    how = "Wilson intervals"
+    if instances < len(data):
+        how = f"intervals over {instances} instances"
+    say(f"{len(data)} test drawings, {len(data.photos)} photos, 95 % {how}")
     for name, share in found.items():
         say(f"accuracy@{name.removeprefix('top'):2s} {share}")
-    say(f"mean rank {record['mean_rank']:.1f}, chance {record['chance']:.4f} at 1")
+    say(f"mean place {record['mean_place']:.1f}, chance {record['chance']:.4f} at 1")
     say(f"model in {out / 'model'}, numbers in {out / 'test.json'}")

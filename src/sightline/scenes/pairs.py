@@ -21,6 +21,9 @@ FAMILIES = tuple(FAMILIES_BY_NAME)
 
 SMALLEST = 32
 
+TRAINING, VALIDATION, TEST = 20_000_000, 21_000_000, 22_000_000
+"""Seeds of the first instance of each split; what is shipped was trained and measured on these."""
+
 
 @dataclass(frozen=True, eq=False)
 class Pair:
@@ -115,8 +118,8 @@ def pair_set(
 ) -> PairSet:
     """Pairs of ``count`` instances, of seeds ``seed`` to ``seed + count - 1``, families in turn.
 
-    Splits are ranges of seeds that do not touch: train on ``pair_set(4000)``, choose on
-    ``pair_set(400, seed=4000)``, report on ``pair_set(400, seed=4400)``.
+    Splits are ranges of seeds that do not touch: train on ``pair_set(4000, seed=TRAINING)``, choose
+    on ``pair_set(400, seed=VALIDATION)``, report on ``pair_set(400, seed=TEST)``.
 
     Args:
         count: of instances. Each comes ``drawers`` times in a row, drawn by another hand.

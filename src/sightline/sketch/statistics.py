@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from sightline.errors import DrawingError
 from sightline.sketch.formats.stroke3 import SPLITS
+from sightline.sketch.lengths import stroke_lengths
 from sightline.sketch.sketch import Sketch
 
 if TYPE_CHECKING:
@@ -127,7 +128,9 @@ def stroke_statistics(sketches: Sequence[Sketch]) -> StrokeStatistics:
         len(sketches),
         Distribution.of([len(s) for s in sketches]),
         Distribution.of([len(stroke) for s in sketches for stroke in s.strokes]),
-        Distribution.of([long for s in sketches for long in _lengths(s)]),
+        Distribution.of(
+            np.concatenate([stroke_lengths(s) / (max(s.size) or 1.0) for s in sketches])
+        ),
         Distribution.of([(t[-1] - t[0]) / 1000 for t in timed]) if timed else None,
     )
 
@@ -138,12 +141,6 @@ def statistics_by_label(sketches: Sequence[Sketch]) -> dict[str, StrokeStatistic
     for sketch in sketches:
         groups.setdefault(sketch.label or "(no label)", []).append(sketch)
     return {label: stroke_statistics(groups[label]) for label in sorted(groups)}
-
-
-def _lengths(sketch: Sketch) -> list[float]:
-    side = max(sketch.size) or 1.0
-    steps = [np.sqrt(np.square(np.diff(stroke, axis=0)).sum(1)) for stroke in sketch.strokes]
-    return [float(step.sum() / side) for step in steps]
 
 
 def collection_statistics(sketches: Sequence[Sketch]) -> dict[str, Any]:

@@ -10,9 +10,9 @@ import pytest
 from sightline.errors import TaskError
 from sightline.picture import AGAINST, FOR, write_figure
 from sightline.sketch.sketch import Sketch
-from sightline.tasks.attack.attack_page import attack_rows, write_attack_page
 from sightline.tasks.attack.attack_pictures import attack_figure, series_figure
 from sightline.tasks.attack.move_attack import attack_points, move_by_luck
+from sightline.tasks.attack.page import attack_rows, write_attack_page
 from sightline.tasks.attack.stroke_insertion import insert_stroke
 from sightline.tasks.attack.stroke_removal import remove_small_stroke
 from toys import scribble, stroke_net
@@ -79,7 +79,7 @@ def test_a_removal_of_nothing_is_drawn_and_told():
 
 
 def test_the_page_stands_alone_and_names_what_it_shows(attacks, tmp_path):
-    write_attack_page(attacks, tmp_path / "page.html", title="a < b")
+    write_attack_page(tmp_path / "page.html", attacks, title="a < b")
     page = (tmp_path / "page.html").read_text()
     assert page.count("<svg") == 3
     assert "<h1>a &lt; b</h1>" in page
@@ -91,14 +91,14 @@ def test_the_page_stands_alone_and_names_what_it_shows(attacks, tmp_path):
 def test_a_name_of_the_user_s_is_text(tmp_path):
     named = Sketch(SKETCH.strokes, name="<b>$x$</b>")
     done = insert_stroke(NET, named, tries=1, steps=0)
-    write_attack_page(done, tmp_path / "page.html")
+    write_attack_page(tmp_path / "page.html", done)
     assert "<b>$x$" not in (tmp_path / "page.html").read_text()
 
 
 def test_pictures_are_written_and_nothing_is_refused(attacks, tmp_path):
     write_figure(attack_figure(attacks), tmp_path / "attacks.png")
     assert (tmp_path / "attacks.png").stat().st_size > 10_000
-    for draw in (attack_figure, lambda given: write_attack_page(given, tmp_path / "no.html")):
+    for draw in (attack_figure, lambda given: write_attack_page(tmp_path / "no.html", given)):
         with pytest.raises(TaskError, match="no attack"):
             draw([])
     assert not (tmp_path / "no.html").exists()

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from figures import LABELS, drawings
@@ -129,6 +130,14 @@ def test_attacked_examples_are_normalised_and_keep_their_strokes():
     assert torch.equal(shown.stroke_offsets, plain.stroke_offsets)
     assert not torch.equal(shown.points, plain.points)
     torch.testing.assert_close(shown.points, shown.normalise().points)
+
+
+def test_a_model_that_reads_no_drawings_is_refused():
+    batch, target = figures(2, 4).batch(torch.tensor([0, 1])), torch.tensor([0, 1])
+    with pytest.raises(TaskError, match="Linear is no model of drawings"):
+        TrainedOnAttacks(MOVES).losses(nn.Linear(2, 2), batch, target)
+    with pytest.raises(TaskError, match="Linear is no model of drawings"):
+        AttackedExamples(figures(2, 4), nn.Linear(2, 2), MOVES).batch(torch.tensor([0]))
 
 
 # --- in the loop ----------------------------------------------------------------------------------

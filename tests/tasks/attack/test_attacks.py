@@ -30,7 +30,7 @@ from sightline.tasks.attack.stroke_removal import (
     guided_order,
     remove_small_stroke,
     small_strokes,
-    without,
+    without_stroke,
 )
 from toys import LABELS, behind, picture_net, scribble, stroke_net, unchecked
 
@@ -120,6 +120,21 @@ def test_points_stay_within_the_budget_on_the_canvas(net):
     assert done.success == done.survives == (done.after.label != done.label)
 
 
+@BOTH
+@pytest.mark.parametrize("seed", range(4))
+def test_no_more_is_used_than_was_allowed(net, seed):
+    sketch = canvas(seed)
+    done = [
+        attack_points(net, sketch, budget=0.07, steps=2),
+        attack_points(net, sketch, budget=0.003),
+        move_by_luck(net, sketch, budget=0.07, seed=seed),
+        insert_stroke(net, sketch, share=0.05, tries=4, steps=0),
+        insert_stroke(net, sketch, share=0.05, tries=4, steps=2),
+    ]
+    for each in done:
+        assert 0.9 * each.budget < each.used <= each.budget
+
+
 def test_a_large_budget_changes_the_answer_and_a_target_is_reached():
     net, sketch = stroke_net(1), canvas()
     done = attack_points(net, sketch, budget=0.5, steps=20)
@@ -188,6 +203,8 @@ def test_the_one_small_stroke_that_holds_the_answer_is_found():
     assert small.stroke is None
     assert small.notes == ("no stroke that could be spared has at most 1% of the ink",)
     assert len(small.attacked) == 4
+    none = remove_small_stroke(ShortHolds(), held, share=0.001)
+    assert none.notes == ("no stroke that could be spared has at most 0.1% of the ink",)
 
 
 def test_of_several_the_one_with_the_least_ink_goes():
@@ -232,8 +249,9 @@ def test_guided_tries_the_small_stroke_that_the_method_ranks_first():
     scores = explain(Game(net, Strokes(read), ClassScore(done.label)), "occlusion").scores[0]
     assert done.stroke == max(small, key=lambda stroke: scores[stroke])
     assert done.evaluations == 1 + 4 + 2
-    with pytest.raises(GameError, match="unknown method"):
-        remove_small_stroke(net, sketch, guide="oclusion")
+    for share in (0.3, 1e-5):  # also where no stroke is small enough
+        with pytest.raises(GameError, match="unknown method"):
+            remove_small_stroke(net, sketch, share=share, guide="oclusion")
 
 
 class Sized:
@@ -334,6 +352,28 @@ def test_one_more_stroke_tips_a_count():
         insert_stroke(Counts(), sketch, tries=2)
 
 
+class Biased:
+    """Answers the same to every drawing, by a weight that has a gradient and is in no module."""
+
+    labels = ("this", "that")
+
+    def __init__(self):
+        self.bias = torch.tensor([1.0, 0.0], requires_grad=True)
+
+    def prepare(self, sketch):
+        return sketch.normalise()
+
+    def __call__(self, batch):
+        return self.bias.expand(len(batch), 2)
+
+
+def test_a_model_that_looks_at_no_point_is_refused_in_words():
+    sketch = Sketch.from_strokes([[(0, 0), (9, 9)], [(0, 9), (9, 0)]])
+    with pytest.raises(TaskError, match="carries none by their places; give steps=0"):
+        insert_stroke(Biased(), sketch, tries=2)
+    assert not insert_stroke(Biased(), sketch, tries=2, steps=0).success
+
+
 # --- the record -----------------------------------------------------------------------------------
 
 
@@ -364,13 +404,13 @@ def test_an_attack_is_saved_and_read(kind, tmp_path):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"format": "sightline-heal"}, "expected 'sightline-attack'"),
+        ({"format": "sightline healing 1"}, "'sightline healing 1', expected 'sightline attack 1'"),
         ({"kind": "move"}, "unknown kind of attack 'move'"),
         ({"before": {"label": "a", "probability": 2}}, "probability is 2.0"),
         ({"attacked": {"strokes": [[[0, 0]]], **NO_WORDS}}, "stroke 0 of the drawing has 1"),
         ({"change": {}}, "no change of a drawing"),
         ({"stroke": 0}, "names the stroke that was taken away or put in"),
-        ({"evaluations": None}, "no attack: TypeError"),
+        ({"evaluations": None}, "not an attack, or damaged: int"),
     ],
 )
 def test_a_broken_record_is_refused_with_its_place(change, told, tmp_path):
@@ -381,14 +421,23 @@ def test_a_broken_record_is_refused_with_its_place(change, told, tmp_path):
     assert "broken.json" in str(caught.value)
 
 
+@pytest.mark.parametrize(("kind", "count"), [(2, 6), (3, 7)])
+@pytest.mark.parametrize("stroke", [99, -1])
+def test_a_record_names_a_stroke_that_is_there(kind, count, stroke, tmp_path):
+    path = tmp_path / "broken.json"
+    path.write_text(json.dumps(every_kind()[kind].as_dict() | {"stroke": stroke}))
+    with pytest.raises(TaskError, match=f"stroke {stroke} is not there.*has {count}"):
+        Attack.load(path)
+
+
 def test_a_file_that_is_none_is_refused(tmp_path):
-    with pytest.raises(TaskError, match="cannot be read"):
+    with pytest.raises(TaskError, match=r"none\.json does not exist; give the \.json"):
         Attack.load(tmp_path / "none.json")
     (tmp_path / "text.json").write_text("{")
-    with pytest.raises(TaskError, match="not JSON"):
+    with pytest.raises(TaskError, match="not an attack, or damaged: not JSON"):
         Attack.load(tmp_path / "text.json")
     (tmp_path / "list.json").write_text("[]")
-    with pytest.raises(TaskError, match="holds no attack"):
+    with pytest.raises(TaskError, match="expected one JSON object"):
         Attack.load(tmp_path / "list.json")
 
 
@@ -479,4 +528,4 @@ def test_guided_order_of_a_target_is_turned_round():
         left = Case.of(net, sketch, None)
         reached = dataclasses.replace(left, target=LABELS[left.label])
     assert guided_order(reached, "sla") == guided_order(left, "sla")[::-1]
-    assert len(without(sketch, 2)) == 5
+    assert len(without_stroke(sketch, 2)) == 5

@@ -149,6 +149,15 @@ def test_a_drawing_of_one_stroke_stays(game_of):
     assert "one stroke remains" in healing.notes[0]
 
 
+def test_what_has_no_points_to_cut_at_says_so(game_of):
+    lines = sl.Sketch.from_strokes([[(0, i), (9, i)] for i in range(4)])
+    healing = heal(lines, game_of(lines, p2=-1.0), parts="stretches")
+    assert healing.notes == ("no stroke has points to cut at",)
+    one = sl.Sketch.from_strokes([[(i, i % 2) for i in range(9)]])
+    kept = heal(one, game_of(one, p9=-1.0), parts="stretches", keep=0.99)
+    assert kept.notes == ("stopped before nothing is left: at least 99% of the line stays",)
+
+
 def test_ties_go_to_what_the_explanation_likes_least_then_to_the_first(game_of):
     same = sl.Sketch.from_strokes([[(0, i), (9, i)] for i in range(4)])
     game = game_of(same, p2=-1.0)
@@ -323,6 +332,8 @@ def test_a_model_that_answers_nan_is_refused(drawing, game_of):
         ({"keep": 1.0}, "keep is 1.0"),
         ({"keep": -0.1}, "keep is -0.1"),
         ({"steps": -1}, "steps is -1"),
+        ({"least_gain": -0.5}, "least_gain is -0.5; give 0 or more"),
+        ({"least_gain": float("nan")}, "least_gain is nan"),
         ({"method": lambda sketch: np.zeros(1)}, "expected a number each"),
     ],
 )

@@ -13,7 +13,7 @@ from sightline.tasks.healing.healing_pictures import (
     suggestions_figure,
 )
 from sightline.tasks.healing.page import steps_table, suggestions_table, write_healing_page
-from sightline.tasks.healing.record import begun
+from sightline.tasks.healing.record import begin
 
 WORTH = {"p2": 1.0, "p3": -2.0, "p4": 4.0, "p5": -0.5}
 
@@ -50,7 +50,7 @@ def test_panels_share_one_frame(drawing, game):
 
 
 def test_what_lowers_the_score_is_blue(drawing, game):
-    healing = begun(drawing, game)
+    healing = begin(drawing, game)
     listed = suggest(drawing, game)
     axes, bars = suggestions_figure(healing, listed).axes
     widths = [bar.get_width() for bar in bars.patches]
@@ -79,14 +79,18 @@ def test_the_page_tells_all_and_needs_no_other_file(drawing, game, tmp_path):
 
     odd = replace(drawing, name="<four>")
     healing = heal(odd, game)
-    write_healing_page(tmp_path / "page.html", healing, suggest(healing, game))
+    listed = suggest(healing, game)
+    foreign = replace(healing, unit="<script>", fingerprint="<script>", model="<script>")
+    write_healing_page(tmp_path / "page.html", foreign)
+    assert "<script>" not in (tmp_path / "page.html").read_text()
+    write_healing_page(tmp_path / "page.html", healing, listed)
     text = (tmp_path / "page.html").read_text()
     assert "&lt;four&gt;" in text
     assert "<four>" not in text
     for said in ("What went, step by step", "What else might go", "stroke 3", *healing.notes):
         assert said in text
     assert not re.search(r'(?:src|href)="(?!#)', text)
-    write_healing_page(tmp_path / "first.html", begun(odd, game), suggest(odd, game))
+    write_healing_page(tmp_path / "first.html", begin(odd, game), suggest(odd, game))
     first = (tmp_path / "first.html").read_text()
     assert "What might go" in first
     assert "step by step" not in first
@@ -96,7 +100,7 @@ def test_a_page_of_nothing_that_may_go(game_of, tmp_path):
     import sightline as sl
 
     one = sl.Sketch.from_strokes([[(0, 0), (1, 1), (2, 0)]])
-    healing = begun(one, game_of(one))
+    healing = begin(one, game_of(one))
     write_healing_page(tmp_path / "page.html", healing)
     assert "too little of the drawing would be left" in (tmp_path / "page.html").read_text()
     assert len(suggestions_figure(healing, ()).axes) == 2

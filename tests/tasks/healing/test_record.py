@@ -7,7 +7,7 @@ import pytest
 import sightline as sl
 from sightline.errors import TaskError
 from sightline.tasks.healing import Healing, Piece, Step, heal
-from sightline.tasks.healing.record import begun
+from sightline.tasks.healing.record import begin
 from toys import picture_net, scribble
 
 WORTH = {"p2": 1.0, "p3": -2.0, "p4": 4.0, "p5": -0.5}
@@ -20,7 +20,7 @@ def game(drawing, game_of):
 
 @pytest.fixture
 def healing(drawing, game):
-    return begun(drawing, game)
+    return begin(drawing, game)
 
 
 def test_a_healing_begins_with_the_drawing_as_it_is(healing, drawing):
@@ -71,7 +71,7 @@ def test_what_has_no_size_is_nothing(game_of):
     dot = sl.Sketch.from_strokes([[(0, 0), (1, 1), (2, 2)], [(5, 5), (5, 5)]])
     game = game_of(dot)
     with pytest.raises(TaskError, match="without stroke 0 nothing would be left"):
-        begun(dot, game).remove(Piece(0, 0, 2), game)
+        begin(dot, game).remove(Piece(0, 0, 2), game)
 
 
 def test_another_model_or_unit_is_refused(healing, drawing, game):
@@ -92,7 +92,7 @@ def test_another_set_of_weights_is_refused():
     games = [
         sl.Game(net, sl.Strokes(sketch), logits_of(net)) for net in (picture_net(0), picture_net(1))
     ]
-    healing = begun(sketch, games[0])
+    healing = begin(sketch, games[0])
     assert len(healing.remove(healing.pieces[0], games[0]).steps) == 1
     with pytest.raises(TaskError, match="this healing was scored by RasterModel"):
         healing.remove(healing.pieces[0], games[1])
@@ -127,10 +127,10 @@ def test_saved_and_read_back(tmp_path, game_of):
     ("change", "message"),
     [
         ({"format": "other"}, "not a healing of this version"),
-        ({"value": None}, "no healing, or damaged"),
-        ({"steps": [{"piece": {"stroke": 9, "first": 0, "last": 1}}]}, "no healing, or damaged"),
-        ({"steps": 3}, "no healing, or damaged"),
-        ({"drawing": {"strokes": [[[0, 0]]]}}, "no healing, or damaged"),
+        ({"value": None}, "not a healing, or damaged"),
+        ({"steps": [{"piece": {"stroke": 9, "first": 0, "last": 1}}]}, "not a healing, or damaged"),
+        ({"steps": 3}, "not a healing, or damaged"),
+        ({"drawing": {"strokes": [[[0, 0]]]}}, "not a healing, or damaged"),
     ],
 )
 def test_a_damaged_file(tmp_path, healing, change, message):
@@ -146,7 +146,7 @@ def test_steps_that_take_what_is_not_there(tmp_path, healing, game):
     told = json.loads((tmp_path / "h.json").read_text())
     told["steps"] *= 2
     (tmp_path / "h.json").write_text(json.dumps(told))
-    with pytest.raises(TaskError, match=r"h.json is no healing, or damaged: points 0 to 2"):
+    with pytest.raises(TaskError, match=r"h.json is not a healing, or damaged: points 0 to 2"):
         Healing.load(tmp_path / "h.json")
 
 
@@ -154,7 +154,7 @@ def test_no_file_and_no_json(tmp_path):
     with pytest.raises(TaskError, match="does not exist"):
         Healing.load(tmp_path / "h.json")
     (tmp_path / "h.json").write_text("{")
-    with pytest.raises(TaskError, match="no healing, or damaged"):
+    with pytest.raises(TaskError, match="not a healing, or damaged"):
         Healing.load(tmp_path / "h.json")
 
 

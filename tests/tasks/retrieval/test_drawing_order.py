@@ -7,12 +7,12 @@ from scipy import stats
 from sightline.errors import TaskError
 from sightline.explanation import Explanation, Provenance
 from sightline.parts import Points, Strokes
+from sightline.sketch.lengths import stroke_lengths
 from sightline.sketch.sketch import Sketch
 from sightline.tasks.retrieval.drawing_order import (
     drawing_order,
     order_correlation,
     order_correlation_given,
-    stroke_lengths,
 )
 
 

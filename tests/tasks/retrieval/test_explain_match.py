@@ -61,12 +61,20 @@ def test_others_may_be_photos_which_give_their_names():
     np.testing.assert_allclose(match.query.scores, [[6, 4, 2]] * 2, atol=1e-6)
 
 
-def test_the_rank_counts_who_stands_nearer():
+def test_the_place_counts_who_stands_nearer():
     gallery = torch.tensor([[20.0], [7.0], [10.0], [6.5], [2.0]])
     match = by_hand(gallery=gallery, index=2)
-    assert (match.rank, match.among) == (3, 5)  # 7 and 6.5 are nearer to 6; 2 is as near as 10
+    assert (match.place, match.among) == (3, 5)  # 7 and 6.5 are nearer to 6; 2 is as near as 10
     assert match.title == "query finds flag: distance 4.00, place 3 of 5"
     assert repr(match) == f"Match({match.title})"
+
+
+def test_a_photo_is_called_as_a_gallery_calls_it():
+    photo, other = half_red("flag.v2.PNG"), half_red("wall.png")
+    match = explain_match(number_line(), three(), photo, over=[other], superpixels=halves(photo))
+    assert match.names == ("query", "flag.v2")
+    assert match.query.targets == ("flag.v2 above wall",)
+    assert match.found.parts.subject.name == "flag.v2.PNG"
 
 
 def test_the_stored_vector_is_explained():
@@ -170,7 +178,7 @@ def test_a_match_is_read_as_it_was_saved(tmp_path):
         "found": "flag",
         "similarity": -4.0,
         "measure": "distance",
-        "rank": 1,
+        "place": 1,
         "among": 2,
         "over": ["that 0"],
         "encoder": number_line().fingerprint,
@@ -187,8 +195,8 @@ def test_a_match_is_read_as_it_was_saved(tmp_path):
         ({"files": {"query": "../q.safetensors", "found": "f"}}, "leaves its folder"),
         ({"files": {"query": "lost.safetensors", "found": "f"}}, "does not exist"),
         ({"measure": "taste"}, "measure 'taste'"),
-        ({"rank": "first"}, "place 'first' of None"),
-        ({"rank": 1}, "place 1 of None"),
+        ({"place": "first"}, "place 'first' of None"),
+        ({"place": 1}, "place 1 of None"),
         ({"over": None}, "damaged"),
         ({"similarity": "high"}, "damaged"),
         ({"files": 3}, "damaged"),

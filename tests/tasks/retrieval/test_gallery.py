@@ -23,7 +23,12 @@ from sightline.sketch.sketch import Sketch
 from sightline.tasks.retrieval import gallery_files
 from sightline.tasks.retrieval.gallery import Gallery
 from sightline.tasks.retrieval.gallery_files import GalleryItem, Root
-from sightline.tasks.retrieval.gallery_sources import kind_of, read_drawings
+from sightline.tasks.retrieval.gallery_sources import (
+    entries_of,
+    files_of,
+    kind_of,
+    read_drawings,
+)
 from sightline.tasks.retrieval.measured import measure_retrieval
 
 COLOURS = {
@@ -90,8 +95,6 @@ def test_a_folder_of_photos(photos):
     torch.testing.assert_close(gallery.vectors, torch.cat(each), rtol=0, atol=1e-6)
     found = gallery.find(network, [sl.read_photo(photos / "red.png")], 2)
     assert [gallery.names[i] for i in found.indices[0]] == ["red", "rose"]
-    assert gallery.rank_of(gallery.vectors[2], 3) == 1
-    assert gallery.rank_of(gallery.vectors[2], 2) == 0
     assert gallery.items[0] == GalleryItem("blue", None, "blue", 0, "blue.png")
     assert np.array_equal(gallery.read(1).pixels[0, 0], COLOURS["green"])
 
@@ -217,8 +220,7 @@ def test_adding_reads_only_what_is_new(photos, drawings):
     assert both.read(5).name == "post-0"
     assert both.read(0).name == "blue.png"
     torch.testing.assert_close(both.vectors[:5], more.vectors)
-    with pytest.raises(TaskError, match="nothing to add"):
-        both.add(network, drawings)
+    assert both.add(network, drawings) is both
     with pytest.raises(TaskError, match="cannot be compared"):
         both.add(encoder(weight=2), drawings)
     assert len(first) == 4
@@ -250,6 +252,9 @@ def test_items_by_name(photos):
     twice = replace(gallery, items=[replace(item, name="same") for item in gallery.items])
     with pytest.raises(TaskError, match="4 items of the gallery are called 'same'; give the path"):
         twice.index_of("same")
+    drawn = Gallery.of(encoder(), [replace(line, name="line") for line in lines()])
+    with pytest.raises(TaskError, match=r"by its place, or by index: they are items 0, 1, 2, 3, 4"):
+        drawn.index_of("line")
 
 
 # --- on disk --------------------------------------------------------------------------------------
@@ -286,6 +291,19 @@ def test_names_of_any_script(tmp_path):
     opened = Gallery.open(tmp_path / "odd")
     assert opened.names == tuple(s.name for s in odd)
     assert opened.items[5].label == "a\u2028b"
+
+
+def test_a_name_that_is_not_utf_8_loses_nothing(photos, tmp_path):
+    odd = Path(os.fsdecode(os.fsencode(photos) + b"/caf\xe9.png"))
+    (photos / "red.png").rename(odd)
+    Gallery.of(encoder(), photos).save(tmp_path / "gallery")
+    opened = Gallery.open(tmp_path / "gallery", check=True)
+    assert opened.names == ("blue", "caf\ufffd", "green", "rose")
+    assert np.array_equal(opened.read(1).pixels[0, 0], COLOURS["red"])
+    moved = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    photos.rename(moved)
+    Gallery.of(encoder(), moved).save(tmp_path / "another")
+    assert Gallery.open(tmp_path / "another").read(1).size == (9, 12)
 
 
 def test_saving_over_a_gallery_leaves_the_opened_one_whole(photos, saved, drawings):
@@ -337,6 +355,36 @@ def test_a_collection_that_has_changed(drawings, tmp_path):
     write_ndjson(drawings, lines()[:2])
     with pytest.raises(TaskError, match=r"has 2 drawings, none is 5 \('beam-2'\); it was changed"):
         gallery.read(5)
+
+
+def test_a_collection_in_another_order_is_not_taken_for_the_same(drawings, tmp_path):
+    gallery = Gallery.of(encoder(), drawings)
+    write_ndjson(drawings, lines()[::-1])
+    with pytest.raises(TaskError, match=r"drawing 0 of .* is 'beam-2' \(beam\), was 'post-0' \(po"):
+        gallery.read(0)
+
+
+def test_a_collection_without_names_may_be_called_otherwise(tmp_path):
+    shown = without_keys(tmp_path / "one" / "a.ndjson", 0, 1)
+    Gallery.of(encoder(), shown).save(tmp_path / "gallery")
+    shown.rename(tmp_path / "b.ndjson")
+    opened = Gallery.open(tmp_path / "gallery", root=tmp_path / "b.ndjson")
+    assert [opened.read(i).label for i in range(4)] == ["post", "post", "beam", "beam"]
+
+
+def test_what_is_added_of_the_same_folder_can_still_be_moved(photos, saved, tmp_path):
+    for name in ("black", "white"):
+        Image.new("RGB", (9, 9), name).save(photos / f"{name}.png")
+        Gallery.open(saved).add(encoder(), photos).save(saved)
+    opened = Gallery.open(saved)
+    assert (len(opened), len(opened.roots)) == (6, 1)
+    twice = replace(
+        opened, roots=opened.roots * 2, items=[*opened.items[:5], replace(opened.items[5], root=1)]
+    )
+    twice.save(saved)
+    photos.rename(tmp_path / "elsewhere")
+    moved = Gallery.open(saved, root=tmp_path / "elsewhere")
+    assert [moved.read(i).name for i in (0, 5)] == ["blue.png", "white.png"]
 
 
 # --- damaged and hostile --------------------------------------------------------------------------
@@ -557,14 +605,79 @@ def test_instances_pair_by_name_and_label(photos):
     assert (scores.by, scores.queries, scores.unmatched) == ("instance", 2, 1)
     assert scores.accuracy[1].estimate == 1
     assert scores.encoder == "quarters"
-    # a photo of the same name is the item itself; a drawing of that name is its pair
+    # a photo of the same name and look is the item itself; another of that name is its pair
+    itself = sl.read_photo(photos / "blue.png")
     with pytest.raises(TaskError, match="none of 1 queries has the instance of any of 4 items"):
-        measure_retrieval(gallery, encoder(), [replace(blue, name="blue.png")], by="instance")
+        measure_retrieval(gallery, encoder(), [itself], by="instance")
+    assert measure_retrieval(gallery, encoder(), [replace(blue, name="blue.png")]).queries == 1
     drawn = replace(lines()[0], name="blue", label=None)
     assert measure_retrieval(gallery, encoder(), [drawn]).queries == 1
     labelled = replace(gallery, items=[replace(i, label="paint") for i in gallery.items])
     with pytest.raises(TaskError, match="has the instance"):
         measure_retrieval(labelled, encoder(), [blue], labels=["sky"], by="instance")
+
+
+def without_keys(path: Path, *slants: int) -> Path:
+    """Posts, then beams, in a file that names none of them."""
+    posts = [Sketch.from_strokes([[(0, 0), (i, 9)]], label="post") for i in slants]
+    beams = [Sketch.from_strokes([[(0, 0), (9, i)]], label="beam") for i in slants]
+    path.parent.mkdir()
+    write_ndjson(path, posts + beams)
+    return path
+
+
+def test_queries_that_are_numbered_as_items_are_do_not_remove_them(tmp_path):
+    """Drawings without a key are called by file and line: these of two files are not the same."""
+    network = Encoder(sketch=pooled(4))
+    shown = without_keys(tmp_path / "train" / "all.ndjson", 0)
+    gallery = Gallery.of(network, shown)
+    for name in ("all", "other"):
+        asked = read_drawings(without_keys(tmp_path / name / f"{name}.ndjson", 2))
+        scores = measure_retrieval(gallery, network, asked, at=(1,))
+        assert (scores.queries, scores.accuracy[1].estimate) == (2, 1)
+    assert gallery.names[0] == read_drawings(tmp_path / "all" / "all.ndjson")[0].name
+    with pytest.raises(TaskError, match="none of 2 queries has the label"):
+        measure_retrieval(gallery, network, read_drawings(shown))
+
+
+def test_the_same_file_is_the_query_itself_however_it_is_reached(photos, tmp_path):
+    """Even where it has changed; and photos of one name in two folders are two photos."""
+    for label in ("a", "b"):
+        (photos / label).mkdir()
+        for number in (1, 2):
+            shade = (200 + 9 * number, 30, 30) if label == "a" else (30, 30, 200 + 9 * number)
+            Image.new("RGB", (9, 9), shade).save(photos / label / f"{number}.png")
+    for name in COLOURS:
+        (photos / f"{name}.png").unlink()
+    network = encoder()
+    gallery = Gallery.of(network, photos)
+    root = Root("photos", tmp_path / "photos" / ".." / "photos" / "a")
+    entries = entries_of(root, 0)
+    files = files_of([root], [entry.item for entry in entries])
+    changed = [Photo(np.full((9, 9, 3), (90, 30, 30), np.uint8), name="1.png")]
+    asked = {"by": "label", "labels": ["a"], "at": (1,)}
+    one = {"by": "instance", "labels": ["a"]}
+    assert measure_retrieval(gallery, network, changed, **one).queries == 1
+    with pytest.raises(TaskError, match="none of 1 queries has the instance"):
+        measure_retrieval(gallery, network, changed, files=files[:1], **one)
+    same = sl.read_photo(photos / "b" / "1.png")
+    scores = measure_retrieval(gallery, network, [same], **asked)
+    # b/1, of another label, stays and stands first; then b/2; then both of a
+    assert scores.mean_average_precision.estimate == pytest.approx((1 / 3 + 2 / 4) / 2)
+
+
+def test_the_exact_name_is_the_instance_before_a_shorter_one():
+    lamp = Sketch.from_strokes([[(0, 0), (0, 9)]], name="lamp")
+    other = Sketch.from_strokes([[(0, 0), (9, 0)]], name="lamp-17")
+    network = Encoder(sketch=pooled(4))
+    gallery = Gallery.of(network, [lamp, other])
+    gallery = replace(gallery, items=[replace(i, instance=i.name) for i in gallery.items])
+    drawn = Sketch.from_strokes([[(0, 0), (9, 1)]], name="lamp-17")
+    scores = measure_retrieval(gallery, network, [drawn], by="instance", at=(1,))
+    assert scores.accuracy[1].estimate == 1
+    twice = [replace(drawn, name=f"lamp-17_{i}") for i in (1, 2)]
+    scores = measure_retrieval(gallery, network, [*twice, replace(lamp, name="lamp-3")], at=(1,))
+    assert (scores.accuracy[1].estimate, scores.queries, scores.instances) == (1, 3, 2)
 
 
 def test_an_encoder_that_answers_the_same_to_all_is_last():

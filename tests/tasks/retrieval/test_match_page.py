@@ -3,12 +3,16 @@ import re
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from match_toys import half_red, halves, number_line, three
 from sightline.errors import TaskError
 from sightline.picture import FOR
+from sightline.tasks.retrieval.company import Company
+from sightline.tasks.retrieval.contact_sheet import contact_sheet
 from sightline.tasks.retrieval.explain_match import explain_match
-from sightline.tasks.retrieval.match_page import Company, write_match_page
+from sightline.tasks.retrieval.gallery import Gallery
+from sightline.tasks.retrieval.match_page import write_match_page
 from sightline.tasks.retrieval.match_pictures import fall_figure, match_figure
 from sightline.tasks.retrieval.rank_deletion import RankDeletion
 
@@ -85,6 +89,28 @@ def test_company_that_does_not_fit_is_refused():
         Company([], [], [])
     with pytest.raises(TaskError, match="item 1 of 1 is no choice"):
         Company([half_red()], ["a"], [0.0], chosen=1)
+
+
+def test_the_company_is_what_the_gallery_found(tmp_path):
+    for name, red in (("rose", 200), ("wall", 90), ("sky", 0)):
+        pixels = np.zeros((4, 8, 3), np.uint8)
+        pixels[..., 0] = red
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    gallery = Gallery.of(number_line(), tmp_path)  # at 15.7, 7.1 and 0; the drawing at 6
+    found = gallery.find(number_line(), [three()], 2)
+    company = Company.of(gallery, found, gallery.index_of("sky"))
+    assert company.names == ["wall", "sky"]
+    assert company.chosen == 1
+    np.testing.assert_allclose(company.scores, [6 - 20 * 90 / 255, -6], atol=1e-5)
+    assert company.items[0].pixels[0, 0].tolist() == [90, 0, 0]
+    assert Company.of(gallery, found, gallery.index_of("rose")).chosen is None
+    assert Company.of(gallery, found).chosen is None
+    plain, marked = (
+        [axes.get_title() for axes in contact_sheet(three(), some).get_axes()]
+        for some in (Company.of(gallery, found), company)
+    )
+    assert plain == ["query", "1   wall", "2   sky"]
+    assert marked == ["query", "1   wall", "2   ▸ sky"]
 
 
 def test_the_picture_shows_each_side_in_its_own_scale():

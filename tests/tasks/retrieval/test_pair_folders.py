@@ -1,6 +1,7 @@
 """The loaders, on generated pairs written in the layouts of the published sets."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -75,7 +76,18 @@ def test_a_drawing_may_have_the_name_of_its_photo(tmp_path):
     assert [d.instance for d in found.drawings] == ["8_1", "7"]
 
 
-def test_a_number_is_cut_off_first(tmp_path):
+def test_the_very_name_of_a_photo_goes_before_a_number(tmp_path):
+    touch(tmp_path, "photo/25.png", "photo/25_1.png", "photo/31.png")
+    touch(tmp_path, "sketch/25.png", "sketch/25_1.png", "sketch/25_2.png", "sketch/31_1.png")
+    assert {d.name: d.instance for d in read_pair_folder(tmp_path).drawings} == {
+        "sketch/25.png": "25",
+        "sketch/25_1.png": "25_1",
+        "sketch/25_2.png": "25",
+        "sketch/31_1.png": "31",
+    }
+
+
+def test_a_number_is_cut_off_first_where_the_photo_has_numbered_drawings(tmp_path):
     touch(tmp_path, "photo/8.png", "photo/8_1.png", "sketch/8_1.png", "sketch/8_1_1.png")
     found = read_pair_folder(tmp_path)
     assert {d.name: d.instance for d in found.drawings} == {
@@ -166,9 +178,48 @@ def test_sketchys_own_list_is_the_test(tmp_path):
     found = read_pair_folder(tmp_path)
     assert list(found.split("test").photos) == ["cup/n3", "cup/n70"]
     assert 2 < len(found.split("valid").photos) < 25
+    assert found.left_out == ("info/testset.txt: 'other/n3.jpg' is no photo",)
     (tmp_path / "info/testset.txt").write_text("nothing\n")
     with pytest.raises(TaskError, match="names none of the 100 photos"):
         read_pair_folder(tmp_path)
+
+
+def test_names_of_the_list_may_have_blanks(tmp_path):
+    for i in range(40):
+        touch(tmp_path, f"photo/tea cup/n {i}.jpg", f"sketch/tea cup/n {i}-1.png")
+    (tmp_path / "testset.txt").write_bytes(
+        b"\xef\xbb\xbftea cup/n 0.jpg \r\n\r\ntea cup/n 7.jpg\r\n"
+    )
+    found = read_pair_folder(tmp_path)
+    assert list(found.split("test").photos) == ["tea cup/n 0", "tea cup/n 7"]
+    assert found.left_out == ()
+
+
+def test_a_digest_is_of_what_a_training_sees(tmp_path):
+    def written(root):
+        return touch(root, "photo/1.png", "photo/2.png", "photo/3.png", "sketch/1_1.png")
+
+    one, other = written(tmp_path / "a/set"), written(tmp_path / "b/named")
+    plain = read_pair_folder(one).digest
+    assert read_pair_folder(other).digest == plain
+    told = {plain}
+    touch(other, "sketch/2_1.png")  # another drawing
+    told.add(read_pair_folder(other).digest)
+    (other / "sketch/2_1.png").write_bytes(b"ink")  # a larger one
+    told.add(read_pair_folder(other).digest)
+    (other / "photo/3.png").write_bytes(b"light")  # of the gallery alone
+    told.add(read_pair_folder(other).digest)
+    found = read_pair_folder(other)
+    moved = dict.fromkeys(found.splits, "test" if found.splits["1"] == "train" else "train")
+    told.add(replace(found, splits=moved).digest)
+    assert len(told) == 5
+
+
+def test_another_transform_has_another_digest(tmp_path):
+    for tx in ("tx_0", "tx_1"):
+        touch(tmp_path, f"photo/{tx}/cup/n1.jpg", "sketches/cup/n1-1.svg")
+    told = {read_pair_folder(tmp_path, transform=tx).digest for tx in ("tx_0", "tx_1")}
+    assert len(told) == 2
 
 
 def test_an_instance_in_two_splits_is_an_error(tmp_path):

@@ -8,7 +8,7 @@ import torch
 from match_toys import WEIGHTS, half_red, halves, number_line, three
 from sightline.errors import GameError, TaskError
 from sightline.models.encoder import Encoder
-from sightline.tasks.retrieval.drawing_order import stroke_lengths
+from sightline.sketch.lengths import stroke_lengths
 from sightline.tasks.retrieval.explain_match import explain_match
 from sightline.tasks.retrieval.rank_deletion import (
     RankDeletion,
@@ -94,6 +94,23 @@ def test_points_are_carried_to_their_strokes():
     assert why.parts.kind == "points"
     assert curve.strokes == len(drawn)
     assert curve.places[0] == 1
+
+
+def test_the_fall_begins_at_the_place_of_the_title():
+    encoder = Encoder(sketch=stroke_net(2))
+    drawn, others = scribble(5), [scribble(i) for i in range(20)]
+    items = [*others, others[7], others[9]]
+    gallery = encoder.encode(items)
+    places = []
+    for index in (5, 7, 9, 20, 21):
+        match = explain_match(
+            encoder, drawn, items[index], gallery=gallery, index=index, method="sla"
+        )
+        fall = rank_deletion(encoder, match.query, gallery, index, orders=1)
+        assert match.place == fall.places[0]
+        places.append(match.place)
+    assert places[0] == 1
+    assert places[1:3] == places[3:]  # copies share the better place
 
 
 # --- an oracle ------------------------------------------------------------------------------------

@@ -14,8 +14,10 @@ from sightline.tasks.retrieval.scores import (
     first_place,
     mean_average_precision,
     mean_reciprocal_rank,
+    median_of_groups,
     median_place,
     relevance_in_order,
+    share_of_groups,
 )
 
 
@@ -139,6 +141,57 @@ def test_all_scores_at_once():
     assert told["mean_average_precision"]["low"] == scores.mean_average_precision.low
     assert "accuracy at 2           0.6667" in str(scores)
     assert "1 left out" in str(scores)
+
+
+def test_the_same_queries_given_again_are_no_more_evidence():
+    """Twelve objects, twenty drawings of each that answer alike: twelve independent answers."""
+    places = np.array([1] * 9 + [2, 3, 5])
+    luck = np.random.default_rng(3)
+    order_of = luck.permutation(240)
+    groups = np.tile(np.arange(12), 20)[order_of].tolist()
+    relevance = [order("-" * (place - 1) + "x" + "-" * 9) for place in np.tile(places, 20)]
+    told = {"by": "instance", "gallery": 14, "unmatched": 0}
+    shown = [relevance[i] for i in order_of]
+    again = RetrievalScores.of(shown, groups=groups, **told)
+    once = RetrievalScores.of(relevance[:12], groups=range(12), **told)
+    assert (again.queries, again.instances, once.instances) == (240, 12, 12)
+    assert once.accuracy[1] == wilson(9, 12)
+    assert again.accuracy[1] == wilson(9, 12)
+    assert again.accuracy[5] == wilson(12, 12)
+    assert again.median_place.estimate == once.median_place.estimate
+    for name in ("mean_average_precision", "mean_reciprocal_rank"):
+        one, other = getattr(once, name), getattr(again, name)
+        # the objects come in another order, so that their resamples differ a little
+        np.testing.assert_allclose(list(vars(one).values()), list(vars(other).values()), atol=0.02)
+    assert "240 queries of 12 instances, 14 items" in str(again)
+    assert str(once).startswith("12 queries, 14 items")
+
+
+def test_independent_drawings_of_an_object_count_fully():
+    luck = np.random.default_rng(5)
+    hits = luck.random(3000) < 0.7
+    found = share_of_groups(hits, [i % 1500 for i in range(3000)])
+    plain = wilson(int(hits.sum()), 3000)
+    assert found.estimate == plain.estimate
+    assert found.high - found.low == pytest.approx(plain.high - plain.low, rel=0.05)
+
+
+def test_the_median_of_groups_by_all_resamples():
+    """Two objects, one of three places: four resamples, each as likely."""
+    places, groups = np.array([1, 4, 6, 9]), ["a", "b", "b", "b"]
+    found = median_of_groups(places, groups)
+    # aa: 1; ab and ba: the second of four; bb: the middle of 4 4 6 6 9 9
+    assert vars(found) == {"estimate": 4.0, "low": 1.0, "high": 6.0}
+
+
+def test_one_object_says_nothing_of_others():
+    relevance = [order("x--"), order("-x-")]
+    told = {"by": "instance", "gallery": 3, "unmatched": 0}
+    scores = RetrievalScores.of(relevance, groups=["lamp", "lamp"], **told)
+    assert (scores.mean_average_precision.low, scores.mean_average_precision.high) == (0, 1)
+    assert (scores.median_place.low, scores.median_place.high) == (1, 3)
+    assert scores.accuracy[1].low == wilson(0, 1).low
+    assert scores.accuracy[1].high == wilson(1, 1).high
 
 
 # --- refusals -------------------------------------------------------------------------------------

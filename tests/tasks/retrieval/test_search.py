@@ -91,19 +91,6 @@ def test_any_block_gives_the_full_sort(measure, case, k):
 
 
 @pytest.mark.parametrize("measure", MEASURES)
-@pytest.mark.parametrize("case", [tied, random])
-def test_rank_counts_those_before(measure, case):
-    vectors, queries = case()
-    searcher = Searcher(vectors, measure)
-    truth = sorted_all(queries, vectors, measure)
-    for item in (0, 40, 149):
-        of = torch.full((len(queries),), item)
-        before = [row.index(item) for row in truth]
-        for block in (1, 64, None):
-            assert searcher.ranks(queries, of, block=block).tolist() == before
-
-
-@pytest.mark.parametrize("measure", MEASURES)
 def test_scores_are_those_of_similarities(measure):
     vectors, queries = random()
     found = Searcher(vectors, measure).search(queries, 5)
@@ -162,6 +149,42 @@ def test_queries_keep_their_gradients_to_themselves():
     assert asked.grad is None
 
 
+@pytest.mark.parametrize("measure", MEASURES)
+def test_autocast_of_the_caller_changes_nothing(measure):
+    vectors, queries = (
+        torch.randn(500, 64, generator=luck(8)),
+        torch.randn(9, 64, generator=luck(9)),
+    )
+    vectors = 1 + 0.02 * vectors
+    truth = Searcher(vectors, measure).search(queries, 20)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = Searcher(vectors, measure).search(queries, 20, block=100)
+    assert torch.equal(found.indices, truth.indices)
+    assert torch.equal(found.scores, truth.scores)
+
+
+def test_where_torch_does_not_tell_its_precision_the_bound_is_wide(monkeypatch):
+    def refuses() -> str:
+        raise RuntimeError("mix of the legacy and new APIs")
+
+    exact = Coarse(torch.ones(1, 4), torch.ones(1), "cosine").error
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", refuses)
+    assert Coarse(torch.ones(1, 4), torch.ones(1), "cosine").error == exact * 2**16
+    vectors, queries = random()
+    assert Searcher(vectors).search(queries, 3).indices.tolist() == [
+        row[:3] for row in sorted_all(queries, vectors, "cosine")
+    ]
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_broken_vector_of_the_gallery_is_named(measure, value):
+    vectors, queries = random()
+    vectors[[7, 90], 2] = value
+    with pytest.raises(TaskError, match=r"vector 7 of the gallery is NaN .*\(2 of 150 are\)"):
+        Searcher(vectors, measure).search(queries, 4)
+
+
 # --- refusals -------------------------------------------------------------------------------------
 
 
@@ -172,6 +195,7 @@ def test_queries_keep_their_gradients_to_themselves():
         (torch.ones(1, 6), {"k": 1, "block": 0}, "block is 0; compare at least 1"),
         (torch.ones(1, 5), {"k": 1}, "vectors of 5 numbers cannot be searched in a gallery of 6"),
         (torch.full((1, 6), torch.nan), {"k": 1}, "a query is NaN or infinite"),
+        (torch.ones(0, 6), {"k": 1}, "no queries: give at least one vector"),
         (torch.ones(1, 6), {"k": 1, "engine": "fais"}, "unknown engine 'fais'; did you mean"),
     ],
 )
@@ -181,11 +205,6 @@ def test_refusals(queries, given, words):
     call = getattr(Searcher.search, "__wrapped__", Searcher.search)
     with pytest.raises(TaskError, match=words):
         call(searcher, queries, **given)
-
-
-def test_ranks_of_items_that_are_not_there():
-    with pytest.raises(TaskError, match=r"items \[150, -1\] for 7 queries in a gallery of 150"):
-        Searcher(random()[0]).ranks(random()[1], torch.tensor([0, 1, 2, 3, 4, 150, -1]))
 
 
 # --- FAISS ----------------------------------------------------------------------------------------

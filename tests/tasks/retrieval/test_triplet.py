@@ -11,12 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from sightline.cli.train_encoder import TEST
 from sightline.errors import SightlineError, TaskError
 from sightline.models.encoder import Encoder
 from sightline.models.load_encoder import load_encoder
 from sightline.models.two_branch import two_branch
-from sightline.scenes.pairs import draw_pair
+from sightline.scenes.pairs import TEST, draw_pair
 from sightline.tasks.retrieval.pair_examples import (
     PairAugmentation,
     PairExamples,
@@ -28,7 +27,7 @@ from sightline.tasks.retrieval.triplet import (
     Contrastive,
     TripletLoss,
     contrastive_losses,
-    match_ranks,
+    match_places,
     triplet_losses,
 )
 from sightline.training.loop import train
@@ -284,16 +283,16 @@ OBJECTIVES = [Contrastive(), *(TripletLoss(mining=mining) for mining in MININGS)
 def test_the_loop_learns_pairs_of_new_instances(objective, tmp_path):
     assert isinstance(objective, Objective)
     recipe = replace(RECIPE, epochs=6, augmentation=None)
-    before = match_ranks(small(), shapes(40, 2))
+    before = match_places(small(), shapes(40, 2))
     model = small()
     history = train(model, shapes(64, 1), shapes(40, 2), recipe, tmp_path, objective=objective)
     assert accuracy_at(before.numpy(), 1).estimate < 0.1
     assert max(row["valid_top1"] for row in history) > 0.3
-    ranks = match_ranks(model, shapes(40, 2))
+    ranks = match_places(model, shapes(40, 2))
     best = max(history, key=lambda row: row["valid_top1"])
     assert accuracy_at(ranks.numpy(), 1).estimate == best["valid_top1"]
     assert accuracy_at(ranks.numpy(), 10).estimate == best["valid_top10"]
-    assert float(ranks.double().mean()) == best["valid_rank"]
+    assert float(ranks.double().mean()) == best["valid_place"]
 
 
 def numbers(history):
@@ -401,25 +400,25 @@ def told(drawings, photos, target) -> tuple[Encoder, PairExamples]:
     return Encoder(sketch=Told(), photo=photo), examples
 
 
-def test_ranks_by_hand():
+def test_places_by_hand():
     photos = [[200, 0], [200, 100], [100, 200], [0, 200]]
     encoder, examples = told([[200, 10], [200, 10], [10, 200], [100, 100]], photos, [0, 3, 2, 1])
-    # the last drawing stands between two photos that are just as near: the worse rank counts
-    assert match_ranks(encoder, examples).tolist() == [1, 4, 2, 2]
+    # the last drawing stands between two photos that are just as near: the worse place counts
+    assert match_places(encoder, examples).tolist() == [1, 4, 2, 2]
     assert TripletLoss().validate(encoder, examples, ALONE) == {
         "valid_top1": 0.25,
         "valid_top10": 1.0,
-        "valid_rank": 2.25,
+        "valid_place": 2.25,
     }
     assert Contrastive().chooses == "valid_top1"
 
 
 def test_an_encoder_that_answers_the_same_to_all_is_last():
     encoder, examples = told([[9, 9]] * 3, [[9, 9]] * 5, [0, 1, 4])
-    assert match_ranks(encoder, examples).tolist() == [5, 5, 5]
+    assert match_places(encoder, examples).tolist() == [5, 5, 5]
 
 
-def test_ranks_are_those_of_loops_and_of_large_galleries():
+def test_places_are_those_of_loops_and_of_large_galleries():
     """More photos than are compared at once."""
     generator = torch.Generator().manual_seed(0)
     photos = torch.randint(1, 256, (300, 6), generator=generator)
@@ -427,7 +426,7 @@ def test_ranks_are_those_of_loops_and_of_large_galleries():
     noise = torch.randint(-30, 31, (260, 6), generator=generator)
     drawings = (photos[target] + noise).clamp(1, 255)
     encoder, examples = told(drawings.tolist(), photos.tolist(), target.tolist())
-    got = match_ranks(encoder, examples)
+    got = match_places(encoder, examples)
     one, other = (t.double() / t.double().norm(dim=1, keepdim=True) for t in (drawings, photos))
     near = one @ other.T
     want = [1 + int((row > row[own]).sum()) for row, own in zip(near, target, strict=True)]
@@ -442,7 +441,7 @@ def test_ranks_leave_the_model_as_it_came():
     model = Encoder(sketch=drawn, photo=seen).train()
     seen[0].weight.requires_grad_(False)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    match_ranks(model, shapes(5, 0))
+    match_places(model, shapes(5, 0))
     assert all(module.training for module in model.modules())
     assert all(torch.equal(before[n], v) for n, v in model.state_dict().items())
     assert not seen[0].weight.requires_grad
@@ -478,7 +477,7 @@ def test_no_warning_from_a_usual_batch():
 def shipped_ranks(instances: int) -> torch.Tensor:
     encoder = load_encoder("pairs-encoder")
     pairs = [draw_pair(TEST + index) for index in range(instances)]
-    return match_ranks(encoder, PairExamples.from_pairs(pairs, encoder))
+    return match_places(encoder, PairExamples.from_pairs(pairs, encoder))
 
 
 def test_the_shipped_encoder_finds_new_instances():

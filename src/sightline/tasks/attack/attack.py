@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-from sightline.errors import SightlineError, TaskError, unknown_name
+from sightline.errors import TaskError, unknown_name
 from sightline.models.recognise import Answer
-from sightline.sketch.files import replace_file
 from sightline.sketch.plain import as_plain, from_plain
 from sightline.sketch.sketch import Sketch
 from sightline.tasks.attack.change import Change
+from sightline.tasks.records import read_record, write_record
 from sightline.version import __version__
 
 Kind = Literal["points", "remove", "insert"]
 KINDS = ("points", "remove", "insert")
-FORMAT = "sightline-attack"
+FORMAT = "sightline attack 1"
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +75,12 @@ class Attack:
             )
         if (self.stroke is not None) != (gained != 0):
             raise TaskError("an attack names the stroke that was taken away or put in, no other")
+        whole = self.sketch if gained < 0 else self.attacked
+        if self.stroke is not None and not 0 <= self.stroke < len(whole):
+            raise TaskError(
+                f"stroke {self.stroke} is not there to be named: the drawing has {len(whole)}, "
+                "counted from 0"
+            )
 
     @property
     def success(self) -> bool:
@@ -94,7 +98,7 @@ class Attack:
         return answer.label != self.label
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, from which `from_dict` makes the attack again."""
+        """Plain values: what `save` writes."""
         return {
             "format": FORMAT,
             "sightline": __version__,
@@ -116,16 +120,18 @@ class Attack:
             "attacked": as_plain(self.attacked),
         }
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write as JSON, whole or not at all."""
+        write_record(path, self.as_dict())
+
     @classmethod
-    def from_dict(cls, told: Mapping[str, Any]) -> Attack:
-        """The attack that `as_dict` told.
+    def load(cls, path: str | os.PathLike[str]) -> Attack:
+        """Read what `save` wrote.
 
         Raises:
-            TaskError: something is missing, or is not what it should be.
+            TaskError: no such file, or no attack in it.
         """
-        try:
-            if told["format"] != FORMAT:
-                raise TaskError(f"the format is {told['format']!r}; expected {FORMAT!r}")
+        with read_record(path, FORMAT, "an attack") as told:
             return cls(
                 kind=told["kind"],
                 sketch=from_plain(told["sketch"]),
@@ -142,38 +148,6 @@ class Attack:
                 stroke=None if told["stroke"] is None else int(told["stroke"]),
                 notes=tuple(str(note) for note in told["notes"]),
             )
-        except SightlineError as error:
-            raise TaskError(f"no attack: {error}") from None
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise TaskError(f"no attack: {type(error).__name__} {error}") from None
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write as JSON, whole or not at all."""
-        with replace_file(path) as stream:
-            stream.write(json.dumps(self.as_dict(), allow_nan=False).encode() + b"\n")
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Attack:
-        """Read what `save` wrote.
-
-        Raises:
-            TaskError: no such file, or no attack in it.
-        """
-        path = Path(path)
-        try:
-            told = json.loads(path.read_bytes())
-        except OSError as error:
-            raise TaskError(f"{path} cannot be read ({error.strerror})") from None
-        except (ValueError, RecursionError):
-            raise TaskError(f"{path} is not JSON; give a file that `sightline attack` wrote") from (
-                None
-            )
-        if not isinstance(told, dict):
-            raise TaskError(f"{path} holds no attack: expected one JSON object")
-        try:
-            return cls.from_dict(told)
-        except TaskError as error:
-            raise TaskError(f"{path}: {error}") from None
 
 
 def _told(answer: Answer) -> dict[str, Any]:

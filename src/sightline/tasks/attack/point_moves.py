@@ -86,7 +86,10 @@ def move_points(
 ) -> SketchBatch:
     """Move the points of drawings so that a model leaves a label, or reaches one.
 
-    Drawings are moved together, and each as it would be alone. The model is left as it came.
+    Drawings are moved together, and each as it would be alone, but for rounding. A picture model
+    in float32 rounds otherwise in another batch, and unit steps and the choice of the best step
+    make that large: points may end elsewhere within the budget, at answers that seldom differ. In
+    float64 they end where they would alone. The model is left as it came.
 
     Args:
         model: reads drawings. One of pictures is shown its own picture, with the gradient of a
@@ -212,19 +215,52 @@ def within(
 ) -> Float[Tensor, "points 2"]:
     """Each point, or the nearest place to it that is no farther than the budget from its origin.
 
+    Rounding may not bring it outside either: where it would, the place is a little nearer.
+
     Example:
         >>> within(torch.tensor([[3.0, 4.0]]), torch.zeros(1, 2), 2.5).tolist()
         [[1.5, 2.0]]
     """
     offset = place - origin
     length = offset.norm(dim=1, keepdim=True)
-    return origin + offset * (budget / length.clamp_min(budget)) if budget else origin
+    if not budget:
+        return origin
+    kept = origin + offset * (budget / length.clamp_min(budget))
+    over = distances(kept, origin)[:, None] > budget
+    # a place is rounded by the size of its coordinates, not by that of its offset
+    slack = 4 * torch.finfo(origin.dtype).eps * (origin.abs().amax(1, keepdim=True) + budget)
+    inner = origin + offset * ((budget - slack).clamp_min(0) / length.clamp_min(budget))
+    return torch.where(over, inner, kept)
+
+
+def distances(
+    place: Float[Tensor, "points 2"], origin: Float[Tensor, "points 2"]
+) -> Float[Tensor, " points"]:
+    """How far each point is from its origin, in float64: a float32 may round over a budget."""
+    return (place.double() - origin.double()).norm(dim=1)
 
 
 def directions(slope: Float[Tensor, "points 2"]) -> Float[Tensor, "points 2"]:
     """Each point's own unit vector; none where there is no slope."""
     length = slope.norm(dim=1, keepdim=True)
     return torch.where(length > 0, slope / length, 0)
+
+
+def slope_of(height: Tensor, place: Tensor, cure: str) -> Float[Tensor, "points 2"]:
+    """The gradient of a height by the places of points.
+
+    Raises:
+        TaskError: the height does not depend on them; ``cure`` says what to do instead.
+    """
+    slope = None
+    if height.requires_grad:
+        (slope,) = torch.autograd.grad(height, place, allow_unused=True)
+    if slope is None:
+        raise TaskError(
+            "points are moved along a gradient, and this model's answer carries none by their "
+            f"places; {cure}"
+        )
+    return slope
 
 
 def moves_by_luck(
@@ -279,15 +315,8 @@ def _climb(
         else:
             far = F.cross_entropy(logits, labels, reduction="sum")
             height = -far if moves.targeted else far
-        slope = None
-        if height.requires_grad:
-            (slope,) = torch.autograd.grad(height, place, allow_unused=True)
-    if slope is None:
-        raise TaskError(
-            "points are moved along a gradient, and this model's answer carries none by their "
-            "places; attack it by removal or insertion of a stroke, or by luck"
-        )
-    return logits.detach(), slope
+        cure = "attack it by removal or insertion of a stroke, or by luck"
+        return logits.detach(), slope_of(height, place, cure)
 
 
 def _fresh(batch: SketchBatch) -> SketchBatch:

@@ -12,13 +12,14 @@ from sightline.errors import TaskError
 from sightline.models.as_found import as_found
 from sightline.models.door import as_model
 from sightline.sketch.batch import SketchBatch, offsets_of
+from sightline.sketch.lengths import line_length
 from sightline.sketch.luck import digest
 from sightline.sketch.sketch import Sketch
 from sightline.tasks.attack.attack import Attack
 from sightline.tasks.attack.case import Case
 from sightline.tasks.attack.change import ink_length
-from sightline.tasks.attack.point_moves import SHARPNESS, answers_by_points, directions
-from sightline.tasks.attack.stroke_removal import SHARE
+from sightline.tasks.attack.point_moves import SHARPNESS, answers_by_points, directions, slope_of
+from sightline.tasks.attack.stroke_removal import SHARE, check_share
 
 TRIES = 64
 STEPS = 10
@@ -30,6 +31,9 @@ TURN = 0.7
 
 REFINED = 4
 """How many of the best tries are refined."""
+
+ROUNDING = 1e-6
+"""What rounding may add to the length of a stroke, in the normalised frame."""
 
 Stroke = Float[Tensor, "_ 2"]
 
@@ -65,14 +69,14 @@ def insert_stroke(
         TaskError: a share that is not above 0 and below 1, no tries, steps below 0, an unknown
             target, one that is the answer already, or a model without gradient to refine by.
     """
-    if not 0 < share < 1:
-        raise TaskError(f"share is {share}; give a part of the ink, above 0 and below 1")
+    check_share(share)
     if tries < 1 or steps < 0:
         raise TaskError(f"{tries} tries, {steps} steps; give at least 1 and 0")
     network = as_model(model)
     with as_found(network), torch.no_grad():
         case = Case.of(network, sketch, target)
-        longest = share * ink_length(case.reading.read)
+        allowed = share * ink_length(case.reading.read)
+        longest = max(allowed - ROUNDING, allowed / 2)
         strokes = strokes_by_luck(case.reading.read, longest, tries, seed=seed)
         many = inserted(case, strokes)
         logits = network(many)
@@ -82,14 +86,15 @@ def insert_stroke(
         if steps:
             start = inserted(case, [strokes[index] for index in best.tolist()])
             stroke, after = _refined(case, start, longest, steps, sharpness)
-        placed = case.reading.as_drawn(Sketch.from_strokes([stroke.double().cpu().numpy()]))
+        line = stroke.double().cpu().numpy()
+        placed = case.reading.as_drawn(Sketch.from_strokes([line]))
         attacked = Sketch((*sketch.strokes, *placed.strokes), label=sketch.label, name=sketch.name)
         return case.record(
             "insert",
             attacked,
             after,
             budget=share,
-            used=float(_length(stroke) / ink_length(case.reading.read)),
+            used=line_length(line) / ink_length(case.reading.read),
             evaluations=tries + (2 * steps + 1) * len(best) * bool(steps),
             stroke=len(sketch),
         )
@@ -147,7 +152,7 @@ def _refined(
         with torch.enable_grad():
             place = points.detach().clone().requires_grad_()
             logits = answers(place)
-            slope = _slope(case.margins(logits).sum(), place)
+            slope = slope_of(case.margins(logits).sum(), place, "give steps=0")
         found.append((points, logits.detach()))
         step = 2.5 * longest / steps * directions(slope) * free[:, None]
         points = _kept(case, start, points + step, free, longest)
@@ -156,16 +161,6 @@ def _refined(
     when, which = divmod(int(heights.argmax()), len(start))
     points, logits = found[when]
     return points[start.stroke_of_point == last[which]], logits[which]
-
-
-def _slope(height: Tensor, place: Tensor) -> Float[Tensor, "points 2"]:
-    slope = torch.autograd.grad(height, place)[0] if height.requires_grad else None
-    if slope is None:
-        raise TaskError(
-            "an inserted stroke is refined along a gradient, and this model's answer carries none "
-            "by the places of points; give steps=0"
-        )
-    return slope
 
 
 def _kept(
@@ -177,11 +172,7 @@ def _kept(
     for stroke in (start.sketch_offsets[1:] - 1).tolist():
         first, last = start.stroke_offsets[stroke : stroke + 2].tolist()
         line = moved[first:last]
-        middle, length = line.mean(0), _length(line)
+        middle, length = line.mean(0), line.diff(dim=0).norm(dim=1).sum()
         if length > longest:  # towards its middle, which stays in the box
             moved[first:last] = middle + (line - middle) * (longest / length)
     return moved
-
-
-def _length(stroke: Stroke) -> Tensor:
-    return stroke.diff(dim=0).norm(dim=1).sum()

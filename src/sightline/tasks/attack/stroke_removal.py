@@ -9,16 +9,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sightline.errors import TaskError
+from sightline.errors import GameError, TaskError, unknown_name
 from sightline.game import Game
-from sightline.methods import explain
+from sightline.methods import METHODS, explain
 from sightline.models.as_found import as_found
 from sightline.models.door import as_model
 from sightline.models.place import batch_for
 from sightline.models.protocol import SketchModel
 from sightline.parts import Strokes
 from sightline.sketch.lengths import stroke_lengths
-from sightline.sketch.sketch import SMALLEST_DIAGONAL_SQUARED, Sketch
+from sightline.sketch.sketch import Sketch
 from sightline.targets import ClassScore
 from sightline.tasks.attack.attack import Attack
 from sightline.tasks.attack.case import Case
@@ -57,8 +57,9 @@ def remove_small_stroke(
             answer already.
         GameError: an unknown guide, or one that does not work on this model.
     """
-    if not 0 < share < 1:
-        raise TaskError(f"share is {share}; give a part of the ink, above 0 and below 1")
+    check_share(share)
+    if guide is not None and guide not in METHODS:
+        raise GameError(unknown_name("method", guide, METHODS))
     network = as_model(model)
     with as_found(network), torch.no_grad():
         case = Case.of(network, sketch, target)
@@ -69,7 +70,7 @@ def remove_small_stroke(
         small, cost = [next(stroke for stroke in order if stroke in small)], 1 + GUIDE_COST
     with as_found(network), torch.no_grad():
         if not small:
-            note = f"no stroke that could be spared has at most {share:.0%} of the ink"
+            note = f"no stroke that could be spared has at most {100 * share:g}% of the ink"
             return case.record(
                 "remove", sketch, case.logits, budget=share, used=0.0, evaluations=0, notes=(note,)
             )
@@ -78,13 +79,23 @@ def remove_small_stroke(
         chosen = chosen_removal(case.margins(removed).cpu().numpy(), lengths[small])
         return case.record(
             "remove",
-            without(sketch, small[chosen]),
+            without_stroke(sketch, small[chosen]),
             removed[chosen],
             budget=share,
             used=float(lengths[small[chosen]] / lengths.sum()),
             evaluations=cost,
             stroke=small[chosen],
         )
+
+
+def check_share(share: float) -> None:
+    """Refuse what is no share of the ink.
+
+    Raises:
+        TaskError: it is not above 0 and below 1.
+    """
+    if not 0 < share < 1:
+        raise TaskError(f"share is {share}; give a part of the ink, above 0 and below 1")
 
 
 def small_strokes(read: Sketch, share: float) -> list[int]:
@@ -97,10 +108,10 @@ def small_strokes(read: Sketch, share: float) -> list[int]:
     """
     lengths = stroke_lengths(read)
     small = np.flatnonzero(lengths <= share * lengths.sum()).tolist()
-    return [index for index in small if len(read) > 1 and _has_size(without(read, index))]
+    return [index for index in small if len(read) > 1 and without_stroke(read, index).has_size]
 
 
-def without(sketch: Sketch, stroke: int) -> Sketch:
+def without_stroke(sketch: Sketch, stroke: int) -> Sketch:
     """The drawing without one stroke; the others stay where they are."""
     return sketch.select([index for index in range(len(sketch)) if index != stroke])
 
@@ -109,7 +120,7 @@ def removals(
     model: SketchModel, read: Sketch, strokes: Sequence[int]
 ) -> Float[Tensor, "strokes labels"]:
     """The logits of a drawing without each of some strokes, normalised anew, in one batch."""
-    left = [without(read, stroke) for stroke in strokes]
+    left = [without_stroke(read, stroke) for stroke in strokes]
     return model(batch_for(model, left).normalise())
 
 
@@ -121,11 +132,6 @@ def guided_order(case: Case, guide: str) -> list[int]:
     game = Game(case.model, Strokes(case.reading.read), ClassScore(case.label))
     scores = explain(game, guide).scores[0]
     return np.argsort(-scores if case.target is None else scores, kind="stable").tolist()
-
-
-def _has_size(sketch: Sketch) -> bool:
-    width, height = sketch.size
-    return width**2 + height**2 >= SMALLEST_DIAGONAL_SQUARED
 
 
 def chosen_removal(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from sightline.errors import TaskError
 from sightline.models.ask import logits_of
 from sightline.models.place import place
+from sightline.models.protocol import SketchModel
 from sightline.sketch.batch import SketchBatch
 from sightline.tasks.attack.point_moves import (
     Moves,
@@ -73,7 +74,7 @@ class TrainedOnAttacks:
         """``task`` of the drawings as they are, ``attacked`` of the moved ones."""
         with modes_of(model):
             model.eval()
-            answers = answers_by_points(model, batch, normalise=False)  # type: ignore[arg-type]
+            answers = answers_by_points(_reader(model), batch, normalise=False)
             points = moved_points(answers, batch.points, batch.sketch_of_point, target, self.moves)
         shown = {"attacked": (1 - self.clean, batch.with_points(points))}
         if self.clean:
@@ -117,8 +118,17 @@ class AttackedExamples:
         device, dtype = place(self.model)
         drawings = self.data.batch(index).to(device, dtype)
         labels = self.data.targets(index).to(device)
-        return move_points(self.model, drawings, labels, self.moves).normalise()  # type: ignore[arg-type]
+        return move_points(_reader(self.model), drawings, labels, self.moves).normalise()
 
     def targets(self, index: Int[Tensor, " chosen"]) -> Int[Tensor, " chosen"]:
         """Their labels."""
         return self.data.targets(index)
+
+
+def _reader(model: nn.Module) -> SketchModel:
+    if not isinstance(model, SketchModel):
+        raise TaskError(
+            f"{type(model).__name__} is no model of drawings, which has labels and `prepare`; "
+            "only such a model can be attacked"
+        )
+    return model

@@ -21,7 +21,7 @@ from sightline.models.generator import RasterGenerator
 from sightline.models.load_generator import save_generator
 from sightline.models.place import place
 from sightline.models.small_generator import SmallGenerator, small_generator
-from sightline.scenes.pairs import draw_pair
+from sightline.scenes.pairs import TEST, TRAINING, VALIDATION, draw_pair
 from sightline.sketch.sketch import Sketch
 from sightline.tasks.generation.generation_objective import (
     Drawn,
@@ -33,8 +33,6 @@ from sightline.tasks.generation.painted import paint
 from sightline.training.loop import train
 from sightline.training.recipe import Recipe
 
-TRAINING, VALIDATION, TEST = 20_000_000, 21_000_000, 22_000_000
-"""Seeds of the first pair of each; a test pair is shown to no training and chooses nothing."""
 FINER = 2
 """Pixels drawn for each of a picture, and averaged."""
 RECIPE = Recipe(

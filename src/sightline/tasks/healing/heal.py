@@ -8,16 +8,18 @@ from sightline.errors import TaskError
 from sightline.game import Game
 from sightline.sketch.sketch import Sketch
 from sightline.tasks.healing.pieces import Piece, cut_out, drawn
-from sightline.tasks.healing.record import Healing, Step, begun
+from sightline.tasks.healing.record import Healing, Step, begin
 from sightline.tasks.healing.suggestions import (
     DIGITS,
     KEEP,
+    NO_CUTS,
     Order,
     PartsToRemove,
-    Search,
     Suggestion,
-    explained,
-    found,
+    SuggestionSettings,
+    explain_strokes,
+    score_candidates,
+    why_nothing_may_go,
 )
 
 TRIED = (3, 24)
@@ -63,7 +65,8 @@ def heal(
             to a number a stroke; by default Shapley values. Stretches are found by P-SLA.
         tried: candidates of each kind that are scored at each step; by default 3 strokes and 24
             stretches.
-        least_gain: the score must rise by more than this, in the target's unit.
+        least_gain: the score must rise by more than this, in the target's unit; 0 or
+            more.
         against: only what the explanation speaks against may go. A stretch is first cut out and
             explained as a stroke of its own. Random scores and a function's numbers have no sign,
             so with them the score alone decides.
@@ -74,10 +77,12 @@ def heal(
         budget: of methods that take one.
 
     Returns:
-        The healing, with a note why it stopped. Of a drawing of one stroke nothing is taken.
+        The healing, with a note why it stopped. The last stroke is never taken as a
+        whole.
 
     Raises:
-        TaskError: an unknown name, a game of a photo, or a healing of another game.
+        TaskError: an unknown name, a least gain below 0, a game of a photo, or a healing of
+            another game.
 
     Example:
         >>> from sightline.models.raster import sketch_cnn
@@ -93,23 +98,25 @@ def heal(
         it goes, and how stretches are cut, is ours.
     """
     most = TRIED if tried is None else (tried, tried)
-    search = Search(parts, method, most, keep, seed, budget)
+    settings = SuggestionSettings(parts, method, most, keep, seed, budget)
     if steps is not None and steps < 0:
         raise TaskError(f"steps is {steps}; give 0 or more, or None for as many as help")
-    healing = begun(start, game, target=target)
+    if not least_gain >= 0:  # nor NaN
+        raise TaskError(f"least_gain is {least_gain}; give 0 or more, in the target's unit")
+    healing = begin(start, game, target=target)
     taken = 0
     while steps is None or taken < steps:
-        offers = found(healing, game, search, guide)
+        offers = score_candidates(healing, game, settings, guide)
         if not offers:
-            return _stopped(healing, _nothing_may_go(healing, keep))
+            return _stopped(healing, _nothing_may_go(healing, settings))
         gainful = [offer for offer in offers if round(offer.gain, DIGITS) > least_gain]
         if not gainful:
             least = (
                 f"gains more than {least_gain:g} {game.unit}" if least_gain else "gains anything"
             )
             return _stopped(healing, f"no removal {least}")
-        checked = against and search.signed
-        best = _spoken_against(healing, gainful, guide or game, search) if checked else gainful[0]
+        checked = against and settings.signed
+        best = _spoken_against(healing, gainful, guide or game, settings) if checked else gainful[0]
         if best is None:
             return _stopped(healing, "the explanation speaks against nothing that gains")
         step = Step(best.piece, best.score, best.explained, best.method)
@@ -118,27 +125,27 @@ def heal(
 
 
 def _spoken_against(
-    healing: Healing, gainful: list[Suggestion], guide: Game, search: Search
+    healing: Healing, gainful: list[Suggestion], guide: Game, settings: SuggestionSettings
 ) -> Suggestion | None:
     """The most gainful one that the explanation of strokes speaks against, of the first few."""
     asked = 0
     for offer in gainful:
-        if offer.piece in healing.pieces and search.parts != "stretches":
+        if offer.piece in healing.pieces and settings.parts != "stretches":
             said = offer.explained
         elif asked == CUT_OUT:
             continue
         else:
             asked += 1
-            said = _said_of(healing, offer.piece, guide, search)
+            said = _said_of(healing, offer.piece, guide, settings)
         if said < 0:
             return offer
     return None
 
 
-def _said_of(healing: Healing, piece: Piece, guide: Game, search: Search) -> float:
+def _said_of(healing: Healing, piece: Piece, guide: Game, settings: SuggestionSettings) -> float:
     """What the explanation says of a piece as a stroke of its own."""
     cut = cut_out(healing.pieces, piece)
-    scores = explained(drawn(healing.drawing, cut), healing.target, guide, search)
+    scores = explain_strokes(drawn(healing.drawing, cut), healing.target, guide, settings)
     return float(scores[cut.index(piece)])
 
 
@@ -146,7 +153,10 @@ def _stopped(healing: Healing, why: str) -> Healing:
     return replace(healing, notes=(why,))
 
 
-def _nothing_may_go(healing: Healing, keep: float) -> str:
-    if len(healing.pieces) == 1:
+def _nothing_may_go(healing: Healing, settings: SuggestionSettings) -> str:
+    why = why_nothing_may_go(healing, settings.parts)
+    if why == NO_CUTS:
+        return why
+    if len(healing.pieces) == 1 and settings.parts == "strokes":
         return "stopped before nothing is left: one stroke remains, and it stays"
-    return f"stopped before nothing is left: at least {keep:.0%} of the line stays"
+    return f"stopped before nothing is left: at least {settings.keep:.0%} of the line stays"

@@ -31,7 +31,7 @@ def healing_figure(healing: Healing) -> Figure:
     """Before, what went at each step (blue), after; and the score along the way."""
     from matplotlib.figure import Figure
 
-    shown = shown_steps(len(healing.steps))
+    shown = steps_with_panels(len(healing.steps))
     panels = len(shown) + 2
     fig = Figure(figsize=(2.3 * panels, 4.3), layout="constrained")
     grid = fig.add_gridspec(2, panels, height_ratios=(2.3, 1.2))
@@ -74,11 +74,11 @@ def suggestions_figure(healing: Healing, suggestions: Sequence[Suggestion]) -> F
     return fig
 
 
-def shown_steps(count: int) -> list[int]:
+def steps_with_panels(count: int) -> list[int]:
     """Which steps have a panel.
 
     Example:
-        >>> shown_steps(3), shown_steps(9)
+        >>> steps_with_panels(3), steps_with_panels(9)
         ([0, 1, 2], [0, 1, 2, 3, 8])
     """
     if count <= MOST_STEPS:

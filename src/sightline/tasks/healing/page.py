@@ -10,13 +10,15 @@ from sightline.page import quiet, section, table, write_page
 from sightline.picture import figure_svg
 from sightline.tasks.healing.healing_pictures import healing_figure, suggestions_figure
 from sightline.tasks.healing.record import Healing
-from sightline.tasks.healing.suggestions import Suggestion
+from sightline.tasks.healing.suggestions import TOO_LITTLE, Suggestion
 
 
 def write_healing_page(
     path: str | os.PathLike[str],
     healing: Healing,
     suggestions: Sequence[Suggestion] = (),
+    *,
+    why_none: str = TOO_LITTLE,
 ) -> None:
     """Write the page; it appears whole or not at all, and needs no other file.
 
@@ -24,14 +26,17 @@ def write_healing_page(
         path: the file.
         healing: shown step by step.
         suggestions: what else might go from what is left.
+        why_none: why nothing may, where there are no suggestions: `why_nothing_may_go`.
     """
     sections = [_steps(healing)] if healing.steps else []
     if suggestions or not healing.steps:
-        sections.append(_suggestions(healing, suggestions))
+        sections.append(_suggestions(healing, suggestions, why_none))
     of = html.escape(healing.drawing.name or "a drawing")
+    told = (healing.target, healing.unit, healing.model, healing.fingerprint)
+    target, unit, model, fingerprint = map(html.escape, told)
     about = (
-        f"<p>{of}, scored for <b>{html.escape(healing.target)}</b> in {healing.unit} by "
-        f"{html.escape(healing.model)} <code>{healing.fingerprint}</code>. After every removal "
+        f"<p>{of}, scored for <b>{target}</b> in {unit} by "
+        f"{model} <code>{fingerprint}</code>. After every removal "
         "what is left is read and scored as a drawing of its own.</p>"
     )
     write_page(path, f"Healing a drawing: {healing.target}", sections, about=about)
@@ -71,10 +76,10 @@ def _steps(healing: Healing) -> str:
     return section("What went, step by step", picture, table(columns, steps_table(healing)), *notes)
 
 
-def _suggestions(healing: Healing, suggestions: Sequence[Suggestion]) -> str:
+def _suggestions(healing: Healing, suggestions: Sequence[Suggestion], why_none: str) -> str:
     heading = "What else might go" if healing.steps else "What might go"
     if not suggestions:
-        return section(heading, quiet("Nothing: too little of the drawing would be left."))
+        return section(heading, quiet(f"Nothing: {why_none}."))
     columns = ["", "piece", "explanation", "gain without it", "score without it"]
     told = quiet("Blue lowers the score; the drawing needs what is vermilion. Nothing is removed.")
     picture = figure_svg(suggestions_figure(healing, suggestions))

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sightline.errors import TaskError
+from sightline.sketch.lengths import line_length
 from sightline.sketch.sketch import Sketch
 
 
@@ -178,8 +179,7 @@ def length_of(sketch: Sketch, pieces: Sequence[Piece]) -> float:
         >>> length_of(step, whole(step))
         6.0
     """
-    lines = [np.diff(line_of(sketch, piece), axis=0) for piece in pieces]
-    return float(sum(np.linalg.norm(line, axis=1).sum() for line in lines))
+    return float(sum(line_length(line_of(sketch, piece)) for piece in pieces))
 
 
 def name_of(sketch: Sketch, piece: Piece) -> str:

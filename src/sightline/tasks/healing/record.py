@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, reduce
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sightline.errors import SightlineError, TaskError
+from sightline.errors import TaskError
 from sightline.game import Game
-from sightline.sketch.files import replace_file
+from sightline.sketch.plain import as_plain, from_plain
 from sightline.sketch.sketch import Sketch
 from sightline.tasks.healing.pieces import Piece, Pieces, drawn, length_of, name_of, whole, without
-from sightline.tasks.healing.scores import has_size, row_of, scores_of
+from sightline.tasks.healing.scores import row_of, scores_of
+from sightline.tasks.records import read_record, write_record
 
 FORMAT = "sightline healing 1"
 
@@ -150,7 +149,7 @@ class Healing:
         listed = [gone] if isinstance(gone, Piece) else list(gone)
         for piece in listed:
             pieces = without(pieces, piece)
-            if not pieces or not has_size(drawn(self.drawing, pieces)):
+            if not pieces or not drawn(self.drawing, pieces).has_size:
                 raise TaskError(
                     f"without {self.name(piece)} nothing would be left of the drawing; keep it, "
                     "or keep another"
@@ -204,24 +203,16 @@ class Healing:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything as JSON; the file appears whole or not at all."""
-        drawing = self.drawing
         told: dict[str, Any] = {
             "format": FORMAT,
             **{name: getattr(self, name) for name in _PLAIN},
             "score": self.score,
-            "drawing": {
-                "strokes": [stroke.tolist() for stroke in drawing.strokes],
-                "times": drawing.times and [times.tolist() for times in drawing.times],
-                "label": drawing.label,
-                "name": drawing.name,
-                "parts": drawing.parts,
-            },
+            "drawing": as_plain(self.drawing),
             "steps": [asdict(step) for step in self.steps],
             "undone": [asdict(step) for step in self.undone],
             "notes": list(self.notes),
         }
-        with replace_file(path) as stream:
-            stream.write(json.dumps(told, allow_nan=False).encode())
+        write_record(path, told)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Healing:
@@ -230,35 +221,22 @@ class Healing:
         Raises:
             TaskError: no such file, not a healing, or steps that do not fit the drawing.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise TaskError(f"{path} does not exist")
-        try:
-            told = json.loads(path.read_text())
-            if told.get("format") != FORMAT:
-                raise TaskError(f"{path} is not a healing of this version ({FORMAT})")
+        with read_record(path, FORMAT, "a healing") as told:
             return cls(
-                drawing=_sketch(told["drawing"]),
+                drawing=from_plain(told["drawing"]),
                 steps=_steps(told["steps"]),
                 undone=_steps(told["undone"]),
                 notes=tuple(str(note) for note in told["notes"]),
                 **{name: kind(told[name]) for name, kind in _PLAIN.items()},
             )
-        except (AttributeError, KeyError, LookupError, TypeError, ValueError) as error:
-            if isinstance(error, SightlineError) and str(path) in str(error):
-                raise
-            raise TaskError(f"{path} is no healing, or damaged: {error}") from None
 
 
-def begun(
-    start: Sketch | Healing, game: Game, *, target: str | int = 0, score: float | None = None
-) -> Healing:
+def begin(start: Sketch | Healing, game: Game, *, target: str | int = 0) -> Healing:
     """A healing without steps of a drawing; a healing as it is, if the game fits it."""
     if isinstance(start, Healing):
         start.check(game)
         return start
-    if score is None:
-        score = float(scores_of(game, [start], target=target)[0])
+    score = float(scores_of(game, [start], target=target)[0])
     name = game.targets[row_of(game, target)]
     return Healing(start, name, game.unit, score, type(game.model).__name__, game.fingerprint)
 
@@ -270,16 +248,6 @@ _PLAIN: dict[str, Any] = {
     "model": str,
     "fingerprint": str,
 }
-
-
-def _sketch(told: dict[str, Any]) -> Sketch:
-    return Sketch.from_strokes(
-        told["strokes"],
-        times=told["times"],
-        label=told["label"],
-        name=told["name"],
-        parts=None if told["parts"] is None else tuple(told["parts"]),
-    )
 
 
 def _steps(told: Sequence[dict[str, Any]]) -> tuple[Step, ...]:

@@ -14,12 +14,11 @@ from sightline.errors import TaskError
 from sightline.game import Game
 from sightline.image.photo import Photo
 from sightline.models.detector import Reply
-from sightline.models.place import place
+from sightline.models.place import batch_for
 from sightline.models.protocol import SketchModel
 from sightline.parts import Parts
 from sightline.parts.bound import prepared
-from sightline.sketch.batch import SketchBatch
-from sightline.sketch.sketch import SMALLEST_DIAGONAL_SQUARED, Sketch
+from sightline.sketch.sketch import Sketch
 from sightline.targets.target import BoundTargets
 
 
@@ -42,9 +41,7 @@ def scores_of(
         TaskError: the game is not about a drawing.
     """
     model, row = checked_model(game), row_of(game, target)
-    device, dtype = place(model)
-    read = [prepared(model, sketch) for sketch in sketches]
-    batch = SketchBatch.from_sketches(read, dtype=dtype).to(device)
+    batch = batch_for(model, [prepared(model, sketch) for sketch in sketches])
 
     def play(rows: Tensor) -> Tensor:
         with torch.no_grad():
@@ -59,11 +56,6 @@ def asked_of(game: Game, parts: Parts) -> Game:
     again = Game(game.model, parts, _AskedAgain(game.resolved), batch=game.batch)
     again.fingerprint = game.fingerprint  # the same weights need not be hashed at every step
     return again
-
-
-def has_size(sketch: Sketch) -> bool:
-    """Whether a drawing can be framed: its points are not all in one place."""
-    return bool((np.array(sketch.size) ** 2).sum() >= SMALLEST_DIAGONAL_SQUARED)
 
 
 def row_of(game: Game, target: str | int) -> int:

@@ -7,6 +7,7 @@ from itertools import combinations, pairwise
 import numpy as np
 from jaxtyping import Float, Int
 
+from sightline.sketch.lengths import lengths_along
 from sightline.sketch.simplify import rdp_keep
 from sightline.sketch.sketch import Sketch
 from sightline.tasks.healing.pieces import Piece, Pieces, line_of
@@ -39,7 +40,7 @@ def cuts(line: Float[np.ndarray, "points 2"], side: float) -> Int[np.ndarray, " 
         >>> cuts(tick, side=200.0).tolist()  # at the corner, since the rest is short
         [0, 1, 3]
     """
-    along = np.concatenate([[0.0], np.linalg.norm(np.diff(line, axis=0), axis=1).cumsum()])
+    along = lengths_along(line)
     spacing = max(SPACING * side, along[-1] / MOST_BITS)
     found = {0, len(line) - 1}
     for first, last in pairwise([0, *_corners(line, FLAT * side), len(line) - 1]):
@@ -98,7 +99,7 @@ def sensitivities(
 
 def _along(line: Float[np.ndarray, "points 2"]) -> Float[np.ndarray, " points"]:
     """Share of the line's length at each point."""
-    along = np.concatenate([[0.0], np.linalg.norm(np.diff(line, axis=0), axis=1).cumsum()])
+    along = lengths_along(line)
     return along / along[-1] if along[-1] else np.linspace(0, 1, len(line))
 
 

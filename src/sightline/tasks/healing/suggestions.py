@@ -16,9 +16,9 @@ from sightline.parts import Points, Strokes
 from sightline.parts.bound import prepared
 from sightline.sketch.luck import digest
 from sightline.sketch.sketch import Sketch
-from sightline.tasks.healing.pieces import Piece, Pieces, drawn, length_of, without
-from sightline.tasks.healing.record import Healing, begun
-from sightline.tasks.healing.scores import asked_of, has_size, row_of, scores_of
+from sightline.tasks.healing.pieces import Piece, Pieces, drawn, length_of, whole, without
+from sightline.tasks.healing.record import Healing, begin
+from sightline.tasks.healing.scores import asked_of, row_of, scores_of
 from sightline.tasks.healing.stretches import sensitivities, stretches_of
 
 PartsToRemove = Literal["strokes", "stretches", "both"]
@@ -37,6 +37,10 @@ NO_SIGN = frozenset({"random"})
 
 DIGITS = 5
 """Gains are compared to so many digits after the point: below is rounding."""
+
+
+TOO_LITTLE = "too little of the drawing would be left"
+NO_CUTS = "no stroke has points to cut at"
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Suggestion:
 
 
 @dataclass(frozen=True)
-class Search:
+class SuggestionSettings:
     """Where suggestions come from.
 
     Args:
@@ -157,8 +161,8 @@ def suggest(
         TaskError: an unknown name, a game of a photo, or a healing of another game.
     """
     most = (tried, tried) if tried is not None else (None, MOST_STRETCHES)
-    search = Search(parts, method, most, keep, seed, budget)
-    offers = found(begun(start, game, target=target), game, search, guide)
+    settings = SuggestionSettings(parts, method, most, keep, seed, budget)
+    offers = score_candidates(begin(start, game, target=target), game, settings, guide)
     apart: list[Suggestion] = []
     for each in offers:
         if not any(each.piece.meets(better.piece) for better in apart):
@@ -166,14 +170,14 @@ def suggest(
     return tuple(apart)
 
 
-def found(
-    healing: Healing, game: Game, search: Search, guide: Game | None = None
+def score_candidates(
+    healing: Healing, game: Game, settings: SuggestionSettings, guide: Game | None = None
 ) -> tuple[Suggestion, ...]:
     """All that was scored, as `suggest` has it, also what lies over each other."""
     listed = [
         (piece, said, method)
-        for piece, said, method in _candidates(healing, guide or game, search)
-        if _may_go(healing, piece, search.keep)
+        for piece, said, method in _candidates(healing, guide or game, settings)
+        if _may_go(healing, piece, settings.keep)
     ]
     if not listed:
         return ()
@@ -187,61 +191,81 @@ def found(
     return tuple(sorted(suggestions, key=lambda each: -round(each.gain, DIGITS)))
 
 
-def _candidates(healing: Healing, guide: Game, search: Search) -> list[tuple[Piece, float, str]]:
+def why_nothing_may_go(healing: Healing, parts: PartsToRemove) -> str:
+    """Why `suggest` found nothing that may go, in words.
+
+    Example:
+        >>> cross = Sketch.from_strokes([[(0, 0), (9, 9)], [(0, 9), (9, 0)]])
+        >>> healing = Healing(cross, "slash", "logit", 0.5, "Toy", "0" * 16)
+        >>> why_nothing_may_go(healing, "stretches")
+        'no stroke has points to cut at'
+    """
+    if parts == "stretches" and not stretches_of(healing.drawing, healing.pieces):
+        return NO_CUTS
+    return TOO_LITTLE
+
+
+def _candidates(
+    healing: Healing, guide: Game, settings: SuggestionSettings
+) -> list[tuple[Piece, float, str]]:
     """Pieces, what is said of each, and by whom; of each kind those to try first."""
     listed = []
-    if search.parts != "stretches":
-        listed += _strokes(healing, guide, search)
-    if search.parts != "strokes":
-        listed += _stretches(healing, guide, search)
+    if settings.parts != "stretches":
+        listed += _strokes(healing, guide, settings)
+    if settings.parts != "strokes":
+        listed += _stretches(healing, guide, settings)
     return listed
 
 
-def _strokes(healing: Healing, guide: Game, search: Search) -> list[tuple[Piece, float, str]]:
+def _strokes(
+    healing: Healing, guide: Game, settings: SuggestionSettings
+) -> list[tuple[Piece, float, str]]:
     """Strokes from the one that speaks most against the target."""
-    allowed = [_may_go(healing, piece, search.keep) for piece in healing.pieces]
+    allowed = [_may_go(healing, piece, settings.keep) for piece in healing.pieces]
     if not any(allowed):
         return []
-    scores = explained(healing.sketch, healing.target, guide, search)
+    scores = explain_strokes(healing.sketch, healing.target, guide, settings)
     order = [i for i in np.argsort(scores, kind="stable").tolist() if allowed[i]]
-    method = search.method_for(len(scores))
-    return [(healing.pieces[i], float(scores[i]), method) for i in order[: search.tried[0]]]
+    method = settings.method_for(len(scores))
+    return [(healing.pieces[i], float(scores[i]), method) for i in order[: settings.tried[0]]]
 
 
-def explained(
-    sketch: Sketch, target: str, guide: Game, search: Search
+def explain_strokes(
+    sketch: Sketch, target: str, guide: Game, settings: SuggestionSettings
 ) -> Float[np.ndarray, " strokes"]:
-    """What the method of a search says of each stroke of what is left."""
-    method = search.method_for(len(sketch))
-    if callable(search.method):
-        scores = np.asarray(search.method(sketch), dtype=np.float64)
+    """What the method of these settings says of each stroke of what is left."""
+    method = settings.method_for(len(sketch))
+    if callable(settings.method):
+        scores = np.asarray(settings.method(sketch), dtype=np.float64)
         if scores.shape != (len(sketch),) or np.isnan(scores).any():
             raise TaskError(
                 f"{method} gave {scores.tolist()} for {len(sketch)} strokes; expected a number each"
             )
         return scores
-    by_default = search.method != method and method == "kernel_shap"
-    budget = KERNEL_BUDGET if by_default and search.budget is None else search.budget
+    by_default = settings.method != method and method == "kernel_shap"
+    budget = KERNEL_BUDGET if by_default and settings.budget is None else settings.budget
     asked = asked_of(guide, Strokes(sketch))
-    why = explain(asked, method, budget=budget, seed=_seed(sketch, search.seed))
+    why = explain(asked, method, budget=budget, seed=_seed(sketch, settings.seed))
     return why.scores[_guiding_row(guide, target)]
 
 
-def _stretches(healing: Healing, guide: Game, search: Search) -> list[tuple[Piece, float, str]]:
+def _stretches(
+    healing: Healing, guide: Game, settings: SuggestionSettings
+) -> list[tuple[Piece, float, str]]:
     """Stretches from the one with which the score moves most."""
     runs = stretches_of(healing.drawing, healing.pieces)
-    runs = [run for run in runs if _may_go(healing, run, search.keep)]
+    runs = [run for run in runs if _may_go(healing, run, settings.keep)]
     if not runs:
         return []
-    if search.method == "random":
-        luck = np.random.default_rng(_seed(healing.sketch, search.seed))
+    if settings.method == "random":
+        luck = np.random.default_rng(_seed(healing.sketch, settings.seed))
         sizes, method = luck.random(len(runs)), "random"
     else:
         read = prepared(guide.model, healing.sketch)
         why = p_sla(asked_of(guide, Points(read)))
         told = why.scores[_guiding_row(guide, healing.target)]
         sizes, method = sensitivities(healing.drawing, runs, healing.pieces, read, told), "p_sla"
-    order = np.argsort(-sizes, kind="stable")[: search.tried[1]].tolist()
+    order = np.argsort(-sizes, kind="stable")[: settings.tried[1]].tolist()
     return [(runs[i], float(sizes[i]), method) for i in order]
 
 
@@ -253,10 +277,10 @@ def _guiding_row(guide: Game, target: str) -> int:
 def _may_go(healing: Healing, piece: Piece, keep: float) -> bool:
     """Whether something, with a size and enough of the line, would be left."""
     left: Pieces = without(healing.pieces, piece)
-    if not left or not has_size(drawn(healing.drawing, left)):
+    if not left or not drawn(healing.drawing, left).has_size:
         return False
-    whole = tuple(Piece(i, 0, len(s) - 1) for i, s in enumerate(healing.drawing.strokes))
-    return length_of(healing.drawing, left) >= keep * length_of(healing.drawing, whole)
+    total = length_of(healing.drawing, whole(healing.drawing))
+    return length_of(healing.drawing, left) >= keep * total
 
 
 def _seed(sketch: Sketch, seed: int) -> int:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sightline.image.photo import Photo
-from sightline.sketch.sketch import Sketch
+from sightline.models.encoder import Item
+from sightline.tasks.retrieval.company import Company
 from sightline.tasks.retrieval.match_pictures import draw_item
 
 if TYPE_CHECKING:
@@ -16,42 +15,36 @@ if TYPE_CHECKING:
 COLUMNS = 5
 LONGEST = 22
 """Letters of a name on the sheet; of a longer one the beginning and the end."""
+MARK = "▸"
+"""Before the name of the one that a match is about."""
 
 _PLAIN: dict[str, Any] = {"parse_math": False}
 
 
-def contact_sheet(
-    query: Photo | Sketch,
-    items: Sequence[Photo | Sketch],
-    names: Sequence[str],
-    scores: Sequence[float],
-    *,
-    title: str = "",
-) -> Figure:
+def contact_sheet(query: Item, company: Company) -> Figure:
     """The query at the left, larger; beside it what it found, five in a row, the first first.
 
     Args:
         query: the drawing or photo that was asked.
-        items: what stands at the first places.
-        names: of these.
-        scores: of these.
-        title: of the query.
+        company: what stands at the first places; one that is chosen gets a mark.
     """
     from matplotlib.figure import Figure
 
-    columns = min(COLUMNS, len(items))
-    rows = -(-len(items) // columns)
+    columns = min(COLUMNS, len(company.items))
+    rows = -(-len(company.items) // columns)
     figure = Figure(figsize=(1.7 * columns + 2.9, max(2.0 * rows, 2.8)), layout="constrained")
     figure.get_layout_engine().set(h_pad=0.09)  # type: ignore[union-attr, call-arg]
     sides: Any = figure.subfigures(1, 2, width_ratios=(2.9, 1.7 * columns))
     large = sides[0].subplots()
     draw_item(large, query)
-    large.set_title(title or "the query", fontsize=11, color="#222222", **_PLAIN)
+    large.set_title(query.name or "the query", fontsize=11, color="#222222", **_PLAIN)
     panels = list(sides[1].subplots(rows, columns, squeeze=False).flat)
-    for place, (item, name, score) in enumerate(zip(items, names, scores, strict=True)):
+    rest = zip(company.items, company.names, company.scores, strict=True)
+    for place, (item, name, score) in enumerate(rest):
         draw_item(panels[place], item)
-        _draw_words(panels[place], f"{place + 1}   {_short(name)}", f"{score:.3f}")
-    for axes in panels[len(items) :]:
+        words = _short(f"{MARK} {name}" if place == company.chosen else name)
+        _draw_words(panels[place], f"{place + 1}   {words}", f"{score:.3f}")
+    for axes in panels[len(company.items) :]:
         axes.axis("off")
     return figure
 

@@ -15,21 +15,11 @@ from sightline.explanation import Explanation
 from sightline.metrics.agreement import spearman
 from sightline.metrics.intervals import Interval, bootstrap_mean
 from sightline.parts import drawing
-from sightline.sketch.sketch import Sketch
+from sightline.sketch.lengths import stroke_lengths
 
 FEWEST = 3
 FEWEST_PARTIAL = 4
 """Of three strokes a partial correlation is always 1 or -1: nothing is left to vary."""
-
-
-def stroke_lengths(sketch: Sketch) -> Float[np.ndarray, " strokes"]:
-    """Length of the line through each stroke's points, canvas units.
-
-    Example:
-        >>> stroke_lengths(Sketch.from_strokes([[(0, 0), (3, 4)], [(0, 0), (1, 0), (1, 1)]]))
-        array([5., 2.])
-    """
-    return np.array([np.linalg.norm(np.diff(s, axis=0), axis=1).sum() for s in sketch.strokes])
 
 
 def order_correlation(scores: Float[np.ndarray, " strokes"]) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
@@ -13,10 +12,10 @@ from sightline.errors import TaskError
 from sightline.game import Game
 from sightline.image.photo import Photo
 from sightline.methods import explain, parts_for
-from sightline.models.encoder import Encoder, similarities
-from sightline.parts import Absent, Parts, Superpixels
+from sightline.models.encoder import Encoder, Item, similarities
+from sightline.parts import Absent, Parts, Strokes, Superpixels
 from sightline.sketch.sketch import Sketch
-from sightline.targets import RankMargin, Similarity
+from sightline.targets import Rank, RankMargin, Similarity
 from sightline.tasks.retrieval.match import Match, called
 
 SUPERPIXELS = 64
@@ -32,7 +31,6 @@ CHANGED = 0.02
 
 Gallery = Float[Tensor, "gallery dimension"]
 Others = Float[Tensor, "others dimension"]
-Item = Photo | Sketch
 
 
 def explain_match(
@@ -40,7 +38,7 @@ def explain_match(
     sketch: Sketch,
     photo: Item,
     *,
-    over: Sequence[Photo] | Sequence[Sketch] | Others | None = None,
+    over: Sequence[Item] | Others | None = None,
     over_names: Sequence[str] = (),
     gallery: Gallery | None = None,
     index: int | None = None,
@@ -95,7 +93,8 @@ def explain_match(
             f"a {type(encoder).__name__} answers no vectors; give an encoder: "
             "sl.Encoder(sketch=..., photo=...)"
         )
-    own, rank = _found_vector(encoder, sketch, photo, gallery, index)
+    own = _found_vector(encoder, photo, gallery, index)
+    place = None if gallery is None else _place(encoder, sketch, gallery, index or 0)
     drawn = encoder.encode([sketch])
     asked = _asked(encoder, own, called(photo), over, over_names)
     mirrored = Similarity(drawn, (called(sketch),), encoder.measure)
@@ -118,24 +117,23 @@ def explain_match(
         similarity=float(similarities(drawn, own[None], encoder.measure)),
         measure=encoder.measure,
         encoder=encoder.fingerprint,
-        rank=rank,
+        place=place,
         among=None if gallery is None else len(gallery),
         over=asked.names if isinstance(asked, RankMargin) else (),
     )
 
 
 def _found_vector(
-    encoder: Encoder, sketch: Sketch, photo: Item, gallery: Gallery | None, index: int | None
-) -> tuple[Float[Tensor, " dimension"], int | None]:
-    """The photo's vector, and its place in the gallery."""
-    items: list[Any] = [photo]
-    fresh = encoder.encode(items)
+    encoder: Encoder, photo: Item, gallery: Gallery | None, index: int | None
+) -> Float[Tensor, " dimension"]:
+    """The photo's vector: the stored one, where there is a gallery."""
+    fresh = encoder.encode([photo])
     if gallery is None and index is None:
-        return fresh[0], None
+        return fresh[0]
     if gallery is None or index is None:
         given, missing = ("gallery", "index") if index is None else ("index", "gallery")
         raise TaskError(
-            f"{given} is given without {missing}: a rank needs the gallery's vectors "
+            f"{given} is given without {missing}: a place needs the gallery's vectors "
             "and the photo's row in it"
         )
     if gallery.shape[1] != fresh.shape[1] or not 0 <= index < len(gallery):
@@ -149,15 +147,20 @@ def _found_vector(
             f"row {index} of the gallery is not the vector of {called(photo)}: the photo or the "
             "encoder has changed since it was indexed; index it again"
         )
-    alike = similarities(encoder.encode([sketch]), gallery.float().cpu(), encoder.measure)[0]
-    return stored, 1 + int((alike > alike[index]).sum())
+    return stored
+
+
+def _place(encoder: Encoder, sketch: Sketch, gallery: Gallery, index: int) -> int:
+    """Counted as `rank_deletion` counts it, so that its first place is this one."""
+    asked = Rank(gallery.float().cpu(), (index,), measure=encoder.measure)
+    return 1 - int(Game(encoder, Strokes(sketch), asked).value[0])
 
 
 def _asked(
     encoder: Encoder,
     own: Float[Tensor, " dimension"],
     name: str,
-    over: Sequence[Photo] | Sequence[Sketch] | Others | None,
+    over: Sequence[Item] | Others | None,
     over_names: Sequence[str],
 ) -> Similarity | RankMargin:
     if over is None:

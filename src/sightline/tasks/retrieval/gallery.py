@@ -14,12 +14,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sightline.errors import TaskError
-from sightline.image.photo import Photo
-from sightline.models.encoder import AT_ONCE, Encoder, Measure
+from sightline.models.encoder import AT_ONCE, Encoder, Item, Measure
 from sightline.sketch.formats.quickdraw import OnError, Skipped
 from sightline.sketch.sketch import Sketch
 from sightline.tasks.retrieval.gallery_files import (
-    GalleryItem,
     Items,
     Root,
     Told,
@@ -30,14 +28,17 @@ from sightline.tasks.retrieval.gallery_sources import (
     Entry,
     entries_in_memory,
     entries_of,
+    files_of,
+    is_still,
     kind_of,
+    name_of,
     read_drawings,
     read_photo_of,
 )
 from sightline.tasks.retrieval.indexing import Indexing, Tell
 from sightline.tasks.retrieval.search import Engine, Found, Searcher
 
-Source = str | os.PathLike[str] | Sequence[Photo] | Sequence[Sketch]
+Source = str | os.PathLike[str] | Sequence[Item]
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +109,7 @@ class Gallery:
             ModelError: the encoder does not read such items.
         """
         skipped = Skipped() if skipped is None else skipped
-        roots, entries = _entries(items, 0, on_error, skipped)
+        roots, entries = _entries(items, (), on_error, skipped)
         kept = Indexing(encoder, batch, on_error, skipped, tell).encoded(entries)
         if not kept:
             raise TaskError(f"nothing to index: no item is left; {skipped}")
@@ -130,23 +131,24 @@ class Gallery:
 
         Arguments and errors are those of `of`.
 
+        Returns:
+            Another gallery; or this one itself, where nothing is new.
+
         Raises:
-            TaskError: another encoder, or nothing new.
+            TaskError: another encoder.
         """
         self.check(encoder)
         skipped = Skipped() if skipped is None else skipped
-        roots, entries = _entries(items, len(self.roots), on_error, skipped)
-        known = {_place(self.roots, item) for item in self.items if item.source is not None}
-        every = self.roots + roots
-        entries = [entry for entry in entries if _place(every, entry.item) not in known]
-        kept = Indexing(encoder, batch, on_error, skipped, tell).encoded(entries)
+        roots, entries = _entries(items, self.roots, on_error, skipped)
+        known = {*files_of(self.roots, self.items), None} - {None}
+        files = files_of(roots, [entry.item for entry in entries])
+        new = [entry for entry, file in zip(entries, files, strict=True) if file not in known]
+        kept = Indexing(encoder, batch, on_error, skipped, tell).encoded(new)
         if not kept:
-            raise TaskError(
-                f"nothing to add: all is in the gallery already, or was left out; {skipped}"
-            )
+            return self
         return replace(
             self,
-            roots=every,
+            roots=roots,
             vectors=torch.cat([self.vectors, *(row.to(self.vectors) for _, row in kept)]),
             items=(*self.items, *(item for some, _ in kept for item in some)),
         )
@@ -172,12 +174,12 @@ class Gallery:
         told, vectors, items = open_gallery(folder, check=check)
         roots = told.roots
         if root is not None:
-            if len(roots) != 1:
+            if len(set(roots)) != 1:
                 raise TaskError(
-                    f"{folder} has items of {len(roots)} places; root= is for those of one: index "
-                    "again"
+                    f"{folder} has items of {len(set(roots))} places; a new root is for those of "
+                    "one: index again"
                 )
-            roots = (replace(roots[0], path=Path(root)),)
+            roots = tuple(replace(each, path=Path(root).resolve()) for each in roots)
         return cls(vectors, items, told.encoder, told.fingerprint, told.measure, roots)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -217,14 +219,24 @@ class Gallery:
         near = difflib.get_close_matches(name, self.names, n=5) or self.names[:5]
         raise TaskError(
             f"{len(found) or 'no'} items of the gallery are called {name!r}; "
-            + ("give the path" if found else f"near are: {', '.join(near)} (of {len(self)})")
+            + (
+                self._told_apart(found)
+                if found
+                else f"near are: {', '.join(near)} (of {len(self)})"
+            )
         )
 
-    def read(self, index: int) -> Photo | Sketch:
+    def _told_apart(self, found: Sequence[int]) -> str:
+        paths = [str(self.items[i].source) for i in found[:5]]
+        if all(isinstance(self.items[i].source, str) for i in found):
+            return f"give the path of one: {', '.join(paths)}"
+        return f"choose one by its place, or by index: they are items {str(list(found[:5]))[1:-1]}"
+
+    def read(self, index: int) -> Item:
         """The photo or drawing itself.
 
         Raises:
-            TaskError: it was never in a file, or its folder has moved.
+            TaskError: it was never in a file, its folder has moved, or another drawing is there.
             PhotoError: its path leaves the folder, or there is no such photo.
         """
         item = self.items[index]
@@ -235,8 +247,8 @@ class Gallery:
         root = self.roots[item.root]
         if not root.path.exists():
             raise TaskError(
-                f"{root.path}, where {item.name!r} comes from, is gone; if it was moved: "
-                "Gallery.open(folder, root=...)"
+                f"{root.path}, where {item.name!r} comes from, is gone; if it was moved, say "
+                "where to: --root of the commands, root= of Gallery.open"
             )
         if root.kind == "photos":
             return read_photo_of(root, item.source, f"item {index} of the gallery")
@@ -246,7 +258,14 @@ class Gallery:
                 f"{root.path} has {len(drawings)} drawings, none is {item.source!r} "
                 f"({item.name!r}); it was changed: index again"
             )
-        return drawings[item.source]
+        drawing = drawings[item.source]
+        if not is_still(item, drawing):
+            now, then = _called(name_of(drawing), drawing.label), _called(item.name, item.label)
+            raise TaskError(
+                f"drawing {item.source} of {root.path} is {now}, was {then}; it was changed: index "
+                "again"
+            )
+        return drawing
 
     def check(self, encoder: Encoder) -> None:
         """Make sure that an encoder's vectors can be compared with these.
@@ -280,7 +299,7 @@ class Gallery:
     def find(
         self,
         encoder: Encoder,
-        items: Sequence[Photo] | Sequence[Sketch],
+        items: Sequence[Item],
         k: int = 10,
         *,
         engine: Engine = "auto",
@@ -292,16 +311,6 @@ class Gallery:
         """
         self.check(encoder)
         return self.search(encoder.encode(items), k, engine=engine)
-
-    def rank_of(self, vector: Float[Tensor, " dimension"], index: int) -> int:
-        """How many items stand before one, seen from a vector; 0 is the first place.
-
-        Of equally near ones those with a lower index stand before it, as `search` has it.
-
-        Raises:
-            TaskError: no such item, or another vector.
-        """
-        return int(self._searcher.ranks(vector[None], torch.tensor([index]))[0])
 
     @cached_property
     def _searcher(self) -> Searcher:
@@ -319,17 +328,25 @@ class Gallery:
         return self._collections[root]
 
 
-def _place(roots: Sequence[Root], item: GalleryItem) -> tuple[Path, str | int | None]:
-    return roots[item.root].path, item.source
+def _called(name: str, label: str | None) -> str:
+    return f"{name!r}{f' ({label})' if label else ''}"
 
 
 def _entries(
-    items: Source, number: int, on_error: OnError, skipped: Skipped
+    items: Source, known: tuple[Root, ...], on_error: OnError, skipped: Skipped
 ) -> tuple[tuple[Root, ...], list[Entry]]:
-    """Where they come from, and what there is."""
+    """All roots, those that are known first, and what there is in that of the items."""
     if not isinstance(items, str | os.PathLike):
-        root, entries = entries_in_memory(items, number)
-        return (root,), entries
+        root, entries = entries_in_memory(items, 0)
+        roots, number = _with(known, root)
+        return roots, [replace(each, item=replace(each.item, root=number)) for each in entries]
     path = Path(items).resolve()
     root = Root(kind_of(path), path)
-    return (root,), entries_of(root, number, on_error=on_error, skipped=skipped)
+    roots, number = _with(known, root)
+    return roots, entries_of(root, number, on_error=on_error, skipped=skipped)
+
+
+def _with(roots: tuple[Root, ...], root: Root) -> tuple[tuple[Root, ...], int]:
+    """Roots with this one among them, once; and its number."""
+    every = roots if root in roots else (*roots, root)
+    return every, every.index(root)

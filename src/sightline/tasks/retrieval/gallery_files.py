@@ -163,7 +163,8 @@ def write_gallery(
             "files": [{"name": path.name, "bytes": path.stat().st_size} for path in written],
         }
         with replace_file(folder / MANIFEST) as stream:
-            stream.write(json.dumps(manifest, indent=2, ensure_ascii=False).encode() + b"\n")
+            # in ASCII, since a path need not be UTF-8
+            stream.write(json.dumps(manifest, indent=2).encode() + b"\n")
     except BaseException:
         _forget(folder, fresh)
         raise
@@ -216,7 +217,7 @@ def _write_items(path: Path, items: Items) -> Path:
     with replace_file(path) as stream:
         for item in items:
             told = {key: value for key, value in asdict(item).items() if value is not None}
-            stream.write(json.dumps(told, ensure_ascii=False).encode() + b"\n")
+            stream.write(json.dumps(told).encode() + b"\n")
     return path
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -11,14 +13,19 @@ from sightline.errors import TaskError
 from sightline.image.coco import safe_name
 from sightline.image.photo import Photo
 from sightline.image.read import SUFFIXES, photo_files, read_photo
+from sightline.models.encoder import Item
 from sightline.sketch.collection import read_collection
 from sightline.sketch.formats.quickdraw import OnError, Skipped
 from sightline.sketch.read import READERS
 from sightline.sketch.sketch import Sketch
 from sightline.tasks.retrieval.gallery_files import GalleryItem, Root
 
+_OF_FILE = re.compile(r".*?(?: line)? (\d+)")
+
 Kind = Literal["photos", "drawings"]
-Item = Photo | Sketch
+
+File = tuple[str, str | int]
+"""What an item is read from: the file of a photo; a collection, and the drawing's number in it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +64,7 @@ def entries_of(
     if root.kind == "photos":
         return [_photo_entry(root, number, file) for file in _photos_in(root.path)]
     drawings = read_drawings(root.path, on_error=on_error, skipped=skipped)
-    return [_drawing_entry(root, number, *numbered) for numbered in enumerate(drawings)]
+    return [_drawing_entry(number, *numbered) for numbered in enumerate(drawings)]
 
 
 def entries_in_memory(items: Sequence[Item], number: int) -> tuple[Root, list[Entry]]:
@@ -96,6 +103,27 @@ def name_of(item: Item) -> str:
     return Path(name).stem if plain else name
 
 
+def files_of(roots: Sequence[Root], items: Iterable[GalleryItem]) -> list[File | None]:
+    """What each item is read from, the same however it is reached; None if it was in memory.
+
+    Example:
+        >>> roots = [Root("photos", Path("/photos")), Root("photos", Path("/photos/lamps"))]
+        >>> one = GalleryItem("1", source="lamps/1.png")
+        >>> one, other = files_of(roots, [one, GalleryItem("1", root=1, source="1.png")])
+        >>> one == other
+        True
+    """
+    places = [root.path.resolve() for root in roots]
+    found: list[File | None] = []
+    for item in items:
+        place, source = places[item.root], item.source
+        if isinstance(source, str):
+            found.append((str(place / source), ""))
+        else:
+            found.append(None if source is None else (str(place), source))
+    return found
+
+
 def read_drawings(
     path: Path, *, on_error: OnError = "raise", skipped: Skipped | None = None
 ) -> list[Sketch]:
@@ -115,6 +143,17 @@ def read_drawings(
         sketch if sketch.name else replace(sketch, name=f"{path.stem} {index}")
         for index, sketch in enumerate(drawings)
     ]
+
+
+def is_still(item: GalleryItem, drawing: Sketch) -> bool:
+    """Whether a drawing is called and labelled as when it was indexed.
+
+    One without a name of its own is called by its file and number; the file may be another now.
+    """
+    names = name_of(drawing), item.name
+    numbers = [_OF_FILE.fullmatch(name) for name in names]
+    same = bool(numbers[0] and numbers[1] and numbers[0][1] == numbers[1][1])
+    return drawing.label == item.label and (names[0] == names[1] or same)
 
 
 def read_photo_of(root: Root, source: object, place: str) -> Photo:
@@ -137,14 +176,19 @@ def _photos_in(folder: Path) -> Iterator[Path]:
 
 def _photo_entry(root: Root, number: int, file: Path) -> Entry:
     inside = file.relative_to(root.path)
-    label = inside.parts[0] if len(inside.parts) > 1 else None
-    item = GalleryItem(file.stem, label, file.stem, number, inside.as_posix())
+    label = _readable(inside.parts[0]) if len(inside.parts) > 1 else None
+    name = _readable(file.stem)
+    item = GalleryItem(name, label, name, number, inside.as_posix())
     return Entry(item, lambda: read_photo(file))
 
 
-def _drawing_entry(root: Root, number: int, index: int, sketch: Sketch) -> Entry:
-    name = sketch.name or f"{root.path.stem} {index}"
-    return Entry(GalleryItem(name, sketch.label, None, number, index), lambda: sketch)
+def _readable(name: str) -> str:
+    """The name of a file as it can be printed: what is not UTF-8 in it becomes a mark."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def _drawing_entry(number: int, index: int, sketch: Sketch) -> Entry:
+    return Entry(GalleryItem(name_of(sketch), sketch.label, None, number, index), lambda: sketch)
 
 
 def _visible(folder: Path) -> list[Path]:

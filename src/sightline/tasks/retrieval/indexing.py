@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from torch import Tensor
 
 from sightline.errors import DrawingError, PhotoError, TaskError
-from sightline.image.photo import Photo
-from sightline.models.encoder import Encoder
+from sightline.models.encoder import Encoder, Item
 from sightline.sketch.formats.quickdraw import OnError, Skipped
 from sightline.tasks.retrieval.gallery_files import GalleryItem
-from sightline.tasks.retrieval.gallery_sources import Entry, Item
+from sightline.tasks.retrieval.gallery_sources import Entry
 
 Tell = Callable[[int, int], None]
 """Hears how many items are done, and of how many."""
@@ -67,7 +65,7 @@ class Indexing:
             return
         items, things = [item for item, _ in read], [thing for _, thing in read]
         try:
-            vectors = self.encoder.encode(cast("list[Photo]", things), batch=len(things))
+            vectors = self.encoder.encode(things, batch=len(things))
         except (DrawingError, PhotoError) as error:
             if len(read) == 1:
                 self._leave_out(error)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sightline.errors import PhotoError, SightlineError, TaskError, first_line
 from sightline.explanation import Explanation
 from sightline.image.coco import safe_name
-from sightline.models.encoder import MEASURES, Measure
-from sightline.sketch.files import replace_file
+from sightline.models.encoder import MEASURES, Item, Measure
 from sightline.sketch.sketch import Sketch
+from sightline.tasks.records import read_record, write_record
+from sightline.tasks.retrieval.gallery_sources import name_of
 
 FORMAT = "sightline match 1"
 
@@ -30,8 +29,8 @@ class Match:
         similarity: of the two, in the encoder's measure; more is more alike.
         measure: ``"cosine"``, or ``"distance"``: minus the Euclidean distance.
         encoder: its fingerprint.
-        rank: place of the found one in the gallery, from 1; ``among`` how many stand there. None
-            where no gallery was given.
+        place: of the found one in the gallery, from 1; equally near ones share the better.
+        among: how many stand there; None, as ``place``, where no gallery was given.
         over: names of those that it stands above.
     """
 
@@ -40,7 +39,7 @@ class Match:
     similarity: float
     measure: Measure
     encoder: str
-    rank: int | None = None
+    place: int | None = None
     among: int | None = None
     over: tuple[str, ...] = ()
 
@@ -54,7 +53,7 @@ class Match:
         """The match in one line."""
         query, found = self.names
         words = f"{query} finds {found}: {_alike(self.measure, self.similarity)}"
-        return words if self.rank is None else f"{words}, place {self.rank} of {self.among}"
+        return words if self.place is None else f"{words}, place {self.place} of {self.among}"
 
     def __repr__(self) -> str:
         return f"Match({self.title})"
@@ -67,7 +66,7 @@ class Match:
             "found": found,
             "similarity": self.similarity,
             "measure": self.measure,
-            "rank": self.rank,
+            "place": self.place,
             "among": self.among,
             "over": list(self.over),
             "encoder": self.encoder,
@@ -85,9 +84,7 @@ class Match:
         for side, why in sides.items():
             why.save(stem.with_name(files[side]))
         manifest = stem.with_name(f"{stem.name}.json")
-        told = {"format": FORMAT, "files": files, **self.as_dict()}
-        with replace_file(manifest) as stream:
-            stream.write(json.dumps(told, indent=1).encode())
+        write_record(manifest, {"format": FORMAT, "files": files, **self.as_dict()})
         return manifest
 
     @classmethod
@@ -97,21 +94,10 @@ class Match:
         Raises:
             TaskError: no such file, or no such match.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise TaskError(f"{path} does not exist; give the .json that Match.save wrote")
-        try:
-            told = json.loads(path.read_bytes())
-            if told["format"] != FORMAT:
-                raise TaskError(f"{path} is not a match of this version ({FORMAT})")
-            query, found = (
-                Explanation.load(_beside(path, told["files"][side])) for side in ("query", "found")
-            )
+        with read_record(path, FORMAT, "a match") as told:
+            files = (_beside(Path(path), told["files"][side]) for side in ("query", "found"))
+            query, found = (Explanation.load(file) for file in files)
             return cls(query, found, **_numbers(told))
-        except (AttributeError, KeyError, TypeError, ValueError, PhotoError) as error:
-            if isinstance(error, SightlineError) and not isinstance(error, PhotoError):
-                raise
-            raise TaskError(f"{path} is no match, or damaged: {first_line(error)}") from None
 
     def plot(self, path: str | os.PathLike[str], *, target: str | int = 0) -> None:
         """Write a picture: the drawing with scored strokes, the photo with scored superpixels.
@@ -125,10 +111,10 @@ class Match:
         plot_match(self, path, target=self.query.target(target))
 
 
-def called(item: object, default: str = "") -> str:
-    """The name of a drawing or photo, for messages and targets."""
+def called(item: Item, default: str = "") -> str:
+    """The name of a drawing or photo as galleries have it, for messages and targets."""
     what = "the drawing" if isinstance(item, Sketch) else "the photo"
-    return getattr(item, "name", None) or default or what
+    return name_of(item) or default or what
 
 
 def _alike(measure: Measure, similarity: float) -> str:
@@ -136,20 +122,20 @@ def _alike(measure: Measure, similarity: float) -> str:
 
 
 def _beside(manifest: Path, name: Any) -> Path:
-    return manifest.parent / safe_name(name, str(manifest))
+    return manifest.parent / safe_name(name, "it")
 
 
 def _numbers(told: dict[str, Any]) -> dict[str, Any]:
     """The manifest's values, each checked for its type."""
-    rank, among = told["rank"], told["among"]
-    counted = isinstance(rank, int) and isinstance(among, int)
-    if told["measure"] not in MEASURES or not (counted or rank is among is None):
-        raise ValueError(f"measure {told['measure']!r}, place {rank!r} of {among!r}")
+    place, among = told["place"], told["among"]
+    counted = isinstance(place, int) and isinstance(among, int)
+    if told["measure"] not in MEASURES or not (counted or place is among is None):
+        raise ValueError(f"measure {told['measure']!r}, place {place!r} of {among!r}")
     return {
         "similarity": float(told["similarity"]),
         "measure": told["measure"],
         "encoder": str(told["encoder"]),
-        "rank": rank,
+        "place": place,
         "among": among,
         "over": tuple(str(name) for name in told["over"]),
     }

@@ -4,51 +4,17 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
 
-from sightline.errors import TaskError
 from sightline.explanation import Explanation
-from sightline.image.photo import Photo
 from sightline.page import quiet, section, table, write_page
 from sightline.picture import figure_svg
-from sightline.sketch.sketch import Sketch
-from sightline.tasks.retrieval.contact_sheet import contact_sheet
+from sightline.tasks.retrieval.company import Company
+from sightline.tasks.retrieval.contact_sheet import MARK, contact_sheet
 from sightline.tasks.retrieval.match import Match
 from sightline.tasks.retrieval.match_pictures import fall_figure, match_figure
 from sightline.tasks.retrieval.rank_deletion import RankDeletion
 
 MOST_ROWS = 20
-
-
-@dataclass(frozen=True, eq=False)
-class Company:
-    """Who stands at the first places of a gallery, the first first.
-
-    Args:
-        items: photos or drawings.
-        names: of these.
-        scores: how near each is to the query.
-        chosen: which of them the match is about; None where it stands further down.
-
-    Raises:
-        TaskError: not one name and score each, or a choice that is not among them.
-    """
-
-    items: Sequence[Photo | Sketch]
-    names: Sequence[str]
-    scores: Sequence[float]
-    chosen: int | None = None
-
-    def __post_init__(self) -> None:
-        count = len(self.items)
-        if not count or {len(self.names), len(self.scores)} != {count}:
-            raise TaskError(
-                f"{count} items, {len(self.names)} names, {len(self.scores)} scores; expected at "
-                "least one item, each with a name and a score"
-            )
-        if self.chosen is not None and not 0 <= self.chosen < count:
-            raise TaskError(f"item {self.chosen} of {count} is no choice")
 
 
 def write_match_page(
@@ -117,17 +83,10 @@ def _details(title: str, why: Explanation, target: int) -> str:
 
 
 def _company(match: Match, company: Company) -> str:
-    query = match.query.parts.subject
-    sheet = contact_sheet(
-        query,
-        company.items,
-        [f"▸ {name}" if i == company.chosen else name for i, name in enumerate(company.names)],
-        company.scores,
-        title=match.names[0],
-    )
-    where = "▸ marks the match."
+    sheet = contact_sheet(match.query.parts.subject, company)
+    where = f"{MARK} marks the match."
     if company.chosen is None:
-        place = f"place {match.rank} of {match.among}" if match.rank else "not among these"
+        place = f"place {match.place} of {match.among}" if match.place else "not among these"
         where = f"The match stands further down: {place}."
     heading = f"The first {len(company.items)} that {match.names[0]} finds"
     return section(heading, figure_svg(sheet), quiet(where))

@@ -75,9 +75,13 @@ def _draw_side(fig: Figure, axes: Axes, why: Explanation, target: int, what: str
 
 
 def draw_item(axes: Axes, item: object) -> None:
-    """A photo or a drawing as it is."""
+    """A photo, in a thin edge that shows where a white one ends; or a drawing as it is."""
+    from matplotlib.patches import Rectangle
+
     if isinstance(item, Photo):
         draw_photo(axes, item)
+        edge: dict[str, Any] = {"fill": False, "ec": "#CCCCCC", "lw": 0.8, "clip_on": False}
+        axes.add_patch(Rectangle((0, 0), 1, 1, transform=axes.transAxes, **edge))
     elif isinstance(item, Sketch):
         draw_sketch(axes, item.strokes)
         frame(axes, item.points)

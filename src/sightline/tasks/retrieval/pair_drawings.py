@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -28,16 +30,27 @@ def is_strokes(path: str | os.PathLike[str]) -> bool:
     return Path(path).suffix.lower() == ".svg"
 
 
+@contextmanager
+def told_of(path: str | os.PathLike[str]) -> Iterator[None]:
+    """What cannot be read in here is told with the name of its file.
+
+    Raises:
+        TaskError: in place of a `DrawingError` or a `PhotoError`.
+    """
+    try:
+        yield
+    except (DrawingError, PhotoError) as error:
+        raise TaskError(f"the drawing {path} cannot be read: {error}") from error
+
+
 def read_strokes(path: str | os.PathLike[str]) -> Sketch:
     """A drawing of an SVG file.
 
     Raises:
         TaskError: it cannot be read; the message names the file.
     """
-    try:
+    with told_of(path):
         return read_svg(path)
-    except DrawingError as error:
-        raise TaskError(f"the drawing {path} cannot be read: {error}") from error
 
 
 def read_ink(path: str | os.PathLike[str], size: int = 64) -> Float[Tensor, "{size} {size}"]:
@@ -57,10 +70,8 @@ def read_ink(path: str | os.PathLike[str], size: int = 64) -> Float[Tensor, "{si
     Raises:
         TaskError: no picture, a damaged one, or a blank one; the message names the file.
     """
-    try:
+    with told_of(path):
         grey = _grey(Path(path))
-    except PhotoError as error:
-        raise TaskError(f"the drawing {path} cannot be read: {error}") from error
     ink = _ink(torch.from_numpy(grey))
     if float(ink.max()) < FAINTEST:
         raise TaskError(f"the drawing {path} is blank: all of one colour; leave it out")

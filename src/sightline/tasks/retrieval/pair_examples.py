@@ -10,17 +10,18 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from sightline.errors import DrawingError, ModelError, TaskError
+from sightline.errors import ModelError, TaskError
 from sightline.image.augment import PhotoAugmentation
 from sightline.image.batch import PictureBatch
 from sightline.models.detector import PhotoClassifier
 from sightline.models.encoder import Encoder
 from sightline.models.protocol import PictureModel, SketchModel
+from sightline.models.raster import pictures_of
 from sightline.scenes.pairs import Pair
 from sightline.sketch.augment import Augmentation
 from sightline.sketch.batch import SketchBatch
 from sightline.sketch.sketch import Sketch
-from sightline.tasks.retrieval.pair_drawings import is_strokes, read_ink, read_strokes
+from sightline.tasks.retrieval.pair_drawings import is_strokes, read_ink, read_strokes, told_of
 from sightline.tasks.retrieval.pair_folders import PairFolder
 from sightline.training.pictures import Pictures
 
@@ -292,14 +293,12 @@ def _files_as_drawings(
 
 
 def _prepared(path: Path, reads: SketchModel) -> Sketch:
-    try:
+    with told_of(path):
         return reads.prepare(read_strokes(path))
-    except DrawingError as error:
-        raise TaskError(f"the drawing {path} cannot be read: {error}") from error
 
 
 def _as_ink(path: Path, sees: PictureModel) -> Float[Tensor, "height width"]:
-    return sees.rasteriser(SketchBatch.from_sketches([_prepared(path, sees)]))[0]
+    return pictures_of(sees.rasteriser, SketchBatch.from_sketches([_prepared(path, sees)]))[0]
 
 
 def _mirrored(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -61,7 +63,8 @@ class PairFolder:
     Args:
         photos: by instance, those without a drawing too: they stand in the gallery.
         drawings: by name.
-        left_out: files that were left out on reading, each with the reason.
+        left_out: files that were left out on reading, each with the reason; lines of a list of
+            test photos that name none.
         splits: of every instance: train, valid or test.
     """
 
@@ -73,6 +76,19 @@ class PairFolder:
     def __len__(self) -> int:
         """Number of drawings."""
         return len(self.drawings)
+
+    @property
+    def digest(self) -> str:
+        """A hash of what a training on it would see: names, pairs, splits and sizes of files.
+
+        Where the folder itself stands makes no difference. Files that are gone raise OSError.
+        """
+        drawn = [
+            (d.name, d.instance, os.path.relpath(d.photo, d.drawing.parent), _bytes_of(d.drawing))
+            for d in self.drawings
+        ]
+        shown = [(i, self.splits.get(i), p.name, _bytes_of(p)) for i, p in self.photos.items()]
+        return hashlib.sha256(json.dumps([drawn, shown]).encode()).hexdigest()[:16]
 
     def split(self, name: str) -> PairFolder:
         """The instances of one split with their drawings.
@@ -107,11 +123,14 @@ def read_pair_folder(
         ``sketch/tx_000100000000/cup/n01_7-2.png``, or the drawings as strokes in
         ``sketches/cup/n01_7-2.svg``. The level ``tx_...`` (how photo and drawing were cut out)
         may be absent. Instances are named ``cup/n01_7``. Photos that ``testset.txt`` or
-        ``info/testset.txt`` lists (``cup/n01_7.jpg``, a line each) are the test.
+        ``info/testset.txt`` lists (``cup/n01_7.jpg``, a line each) are the test; lines that name
+        no photo are told in ``left_out``.
 
         ``"shoev2"``, ShoeV2 and ChairV2 of QMUL: ``photo/25.png`` and ``sketch/25_1.png`` or
         ``.svg``; or ``trainA/25_1.png`` (drawings) and ``trainB/25.png`` (photos), and the same
-        with ``test`` and ``valid``. There a drawing may also have its photo's very name.
+        with ``test`` and ``valid``. There a drawing may also have its photo's very name, which
+        goes first: ``25_1`` is of the photo 25_1 where there is one, and not of 25, unless other
+        drawings are numbered after it (``25_1_1``).
 
         Either may stand once in each of the folders train, valid (val) and test. Where a drawing
         is there both as SVG and as a picture, the strokes are read. Splits are those of the
@@ -186,8 +205,10 @@ class _Found:
             own[instance] = self.photos[instance] = path
             if home.split is not None:
                 self.told[instance] = home.split
-        for (category, _), path in self._drawings(home).items():
-            self._pair(category, path, own)
+        drawings, number = self._drawings(home), _NUMBERED[self.layout]
+        numbered = {cut[1] for _, stem in drawings if (cut := number.fullmatch(stem))}
+        for (category, _), path in drawings.items():
+            self._pair(category, path, own, numbered)
 
     def _drawings(self, home: _Home) -> dict[tuple[str | None, str], Path]:
         """By category and stem, so that a drawing in two forms is one: that with strokes."""
@@ -199,10 +220,14 @@ class _Found:
                     every[key] = path
         return every
 
-    def _pair(self, category: str | None, path: Path, photos: Mapping[str, Path]) -> None:
-        numbered = _NUMBERED[self.layout].fullmatch(path.stem)
-        stems = [numbered[1]] if numbered else []
-        stems += [path.stem] if self.layout == "shoev2" else []
+    def _pair(
+        self, category: str | None, path: Path, photos: Mapping[str, Path], numbered: set[str]
+    ) -> None:
+        cut = _NUMBERED[self.layout].fullmatch(path.stem)
+        stems = [cut[1]] if cut else []
+        if self.layout == "shoev2":
+            # the very name first, unless other drawings have it with a number of their own
+            stems.insert(len(stems) if path.stem in numbered else 0, path.stem)
         instance = next((i for s in stems if (i := _instance(category, s)) in photos), None)
         if instance is None:
             self.missing.append(self._name(path))
@@ -261,25 +286,30 @@ class _Found:
         left += [f"{name}: has no photo" for name in self.missing]
         photos = dict(sorted(self.photos.items()))
         drawings = sorted(self.drawings, key=lambda drawing: drawing.name)
-        told = self.told | self._test_set()
+        named, strange = self._test_set()
+        left += strange
+        told = self.told | dict.fromkeys(named, "test")
         return PairFolder(photos, tuple(drawings), tuple(left), _splits(photos, told, seed))
 
-    def _test_set(self) -> dict[str, str]:
-        """Instances that Sketchy's own list keeps for the test."""
+    def _test_set(self) -> tuple[set[str], list[str]]:
+        """Instances that Sketchy's own list keeps for the test, and its lines that are none."""
         lists = (self.root / "testset.txt", self.root / "info" / "testset.txt")
         path = next((p for p in lists if p.is_file()), None)
         if path is None or self.layout != "sketchy":
-            return {}
+            return set(), []
         if not Path(os.path.realpath(path)).is_relative_to(self.real):
             raise TaskError(f"{path} leads out of the folder by a link; refused")
         try:
-            lines = path.read_text(encoding="utf-8").split()
+            lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
         except UnicodeDecodeError as error:
             raise TaskError(f"{path} is no list of photos: it is not UTF-8") from error
-        named = {line.rsplit(".", 1)[0] for line in lines} & set(self.photos)
+        meant = {line: line.rsplit(".", 1)[0] for line in lines if line}
+        named = set(meant.values()) & set(self.photos)
         if not named:
             raise TaskError(f"{path} names none of the {len(self.photos)} photos of the folder")
-        return dict.fromkeys(named, "test")
+        where = self._name(path)
+        strange = [f"{where}: {line!r} is no photo" for line, i in meant.items() if i not in named]
+        return named, strange
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
@@ -328,6 +358,10 @@ def _splits(instances: Iterable[str], told: Mapping[str, str], seed: int) -> dic
 
 def _instance(category: str | None, stem: str) -> str:
     return stem if category is None else f"{category}/{stem}"
+
+
+def _bytes_of(path: Path) -> int:
+    return path.stat().st_size
 
 
 def _sorted(folder: Path) -> list[Path]:

@@ -17,8 +17,8 @@ from sightline.metrics.flipping import RANDOM_ORDERS, areas, deletion
 from sightline.metrics.intervals import Comparison, Interval, bootstrap_mean, paired
 from sightline.models.encoder import Encoder
 from sightline.parts import LARGEST_BATCH, Strokes, drawing
+from sightline.sketch.lengths import stroke_lengths
 from sightline.targets import Rank
-from sightline.tasks.retrieval.drawing_order import stroke_lengths
 
 Vectors = Float[Tensor, "gallery dimension"]
 CELLS = 2**24

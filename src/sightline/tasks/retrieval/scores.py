@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 
 from sightline.errors import TaskError
+from sightline.metrics.clustered import clustered_mean
 from sightline.metrics.intervals import Interval, bootstrap_mean, bootstrap_median, wilson
 
 Relevance = Bool[np.ndarray, " _"]
@@ -123,6 +124,8 @@ class RetrievalScores:
         median_place: of the first relevant item, counted from 1.
         seed: of the resampling.
         encoder: its name; fingerprint: of its weights.
+        instances: how many objects the queries are of. Several queries of one object share its
+            luck, so that intervals then count objects, not queries.
     """
 
     by: str
@@ -136,12 +139,24 @@ class RetrievalScores:
     seed: int = 0
     encoder: str = ""
     fingerprint: str = ""
+    instances: int | None = None
 
     @classmethod
     def of(
-        cls, relevance: Iterable[Relevance], *, at: Sequence[int] = (1, 5, 10), **told: Any
+        cls,
+        relevance: Iterable[Relevance],
+        *,
+        at: Sequence[int] = (1, 5, 10),
+        groups: Sequence[Hashable] | None = None,
+        **told: Any,
     ) -> RetrievalScores:
         """All scores of queries, each given as `relevance_in_order`, one after the other.
+
+        Args:
+            relevance: of each query.
+            at: the k of the accuracies.
+            groups: the object that each query is of; by default each is of its own.
+            told: the other fields.
 
         Raises:
             TaskError: no queries, or one without a relevant item.
@@ -149,14 +164,17 @@ class RetrievalScores:
         seed = told.get("seed", 0)
         found = [(first_place(one), average_precision(one)) for one in relevance]
         places, precisions = [place for place, _ in found], [share for _, share in found]
-        return cls(
-            queries=len(places),
-            accuracy={k: accuracy_at(places, k) for k in at},
-            mean_average_precision=bootstrap_mean(precisions, seed=seed),
-            mean_reciprocal_rank=mean_reciprocal_rank(places, seed=seed),
-            median_place=median_place(places, seed=seed),
-            **told,
-        )
+        if groups is not None and len(set(groups)) < len(places):
+            told |= _by_instance(places, precisions, groups, at, told)
+        else:
+            told |= {
+                "instances": len(places),
+                "accuracy": {k: accuracy_at(places, k) for k in at},
+                "mean_average_precision": bootstrap_mean(precisions, seed=seed),
+                "mean_reciprocal_rank": mean_reciprocal_rank(places, seed=seed),
+                "median_place": median_place(places, seed=seed),
+            }
+        return cls(queries=len(places), **told)
 
     def as_dict(self) -> dict[str, Any]:
         """Numbers and words for JSON; an interval is estimate, low, high."""
@@ -177,8 +195,85 @@ class RetrievalScores:
         lines.append(
             f"{'median place':24s}{middle.estimate:.0f} [{middle.low:.0f}, {middle.high:.0f}]"
         )
-        head = f"{self.queries} queries, {self.gallery} items, relevant: the same {self.by}"
+        several = self.instances is not None and self.instances < self.queries
+        of = f" of {self.instances} instances" if several else ""
+        head = f"{self.queries} queries{of}, {self.gallery} items, relevant: the same {self.by}"
         return "\n".join([head + unmatched, *lines])
+
+
+def share_of_groups(hits: Bool[np.ndarray, " queries"], groups: Sequence[Hashable]) -> Interval:
+    """A share, where several queries are of one object and share its luck.
+
+    Convention:
+        Wilson's interval of as many queries as these are worth: of so many independent ones the
+        share would be as uncertain. They are worth no more than their number, and no less than
+        where all queries of an object answer alike. Hits are rounded away from the share.
+
+    Example:
+        >>> print(share_of_groups(np.ones(240, dtype=bool), [i % 12 for i in range(240)]))
+        1.0000 [0.7575, 1.0000]
+
+    Source:
+        Kish, 1965 (the design effect); Korn and Graubard, 1998 (its use in such an interval).
+    """
+    of, count = _numbered(groups), len(hits)
+    sizes, right = np.bincount(of), int(hits.sum())
+    share = right / count
+    fewest = count**2 / float((sizes**2).sum())
+    apart = float(((np.bincount(of, weights=hits) - sizes * share) ** 2).sum())
+    spread = apart * len(sizes) / max(len(sizes) - 1, 1)
+    worth = share * (1 - share) * count**2 / spread if spread else float(count)
+    # all right, all wrong or one object tells nothing of how objects differ
+    mixed = 0 < right < count and len(sizes) > 1
+    trials = max(1, int(min(max(worth, fewest), count) if mixed else fewest))
+    low, high = wilson(right * trials // count, trials), wilson(-(-right * trials // count), trials)
+    return Interval(share, low.low, high.high)
+
+
+def median_of_groups(
+    places: Int[np.ndarray, " queries"], groups: Sequence[Hashable], *, seed: int = 0
+) -> Interval:
+    """`median_place`, objects resampled, each with all its queries."""
+    order, of = np.argsort(places, kind="stable"), _numbered(groups)
+    ranked, of, count = places[order], of[order], int(of.max()) + 1
+    generator, medians = np.random.default_rng(seed), []
+    for drawn in generator.multinomial(count, np.full(count, 1 / count), size=2000):
+        until = drawn[of].cumsum()
+        medians.append(ranked[np.searchsorted(until, (until[-1] - 1) // 2, side="right")])
+    low, high = np.percentile(medians, [2.5, 97.5], method="inverted_cdf")
+    return Interval(float(ranked[(len(ranked) - 1) // 2]), float(low), float(high))
+
+
+def _by_instance(
+    places: Sequence[int],
+    precisions: Sequence[float],
+    groups: Sequence[Hashable],
+    at: Sequence[int],
+    told: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Scores whose intervals count objects; one object alone says nothing of others."""
+    found, seed, count = _places(places), told.get("seed", 0), len(set(groups))
+
+    def mean(values: ArrayLike) -> Interval:
+        if count < 2:
+            return Interval(float(np.asarray(values).mean()), 0.0, 1.0)
+        return clustered_mean(values, groups, seed=seed)
+
+    middle = median_of_groups(found, groups, seed=seed)
+    return {
+        "instances": count,
+        "accuracy": {k: share_of_groups(found <= k, groups) for k in at},
+        "mean_average_precision": mean(precisions),
+        "mean_reciprocal_rank": mean(1 / found),
+        "median_place": middle
+        if count > 1
+        else Interval(middle.estimate, 1.0, float(told["gallery"])),
+    }
+
+
+def _numbered(groups: Sequence[Hashable]) -> Int[np.ndarray, " queries"]:
+    number: dict[Hashable, int] = {}
+    return np.array([number.setdefault(group, len(number)) for group in groups], np.int64)
 
 
 def _numbers(interval: Interval) -> dict[str, float]:

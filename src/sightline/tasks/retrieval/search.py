@@ -51,9 +51,14 @@ class Searcher:
 
     Convention:
         The score of a pair is computed in float64 from the two vectors alone, then rounded to
-        float32, so it is the same whatever is asked beside it. Equal scores stand in the order of
-        the vectors. A matrix product finds the candidates; those that its rounding could have
-        misplaced are scored again.
+        float32, so it is the same whatever is asked beside it. A matrix product finds the
+        candidates; those that its rounding could have misplaced are scored again.
+
+        Places are counted from 1. Of equally near items a list shows each once, in the order of
+        the vectors; so it is here. The place *of* one item is 1 and how many are nearer, so that
+        equally near ones share the better place (`Match.place`, `RankDeletion.places`, the target
+        `Rank`, which is minus how many are nearer). Where encoders are measured (`scores`,
+        `match_places`), ties are counted against the query.
 
     Args:
         vectors: of the gallery; they may be mapped from a file.
@@ -85,8 +90,8 @@ class Searcher:
             block: vectors that are compared at once; by itself as memory allows.
 
         Raises:
-            TaskError: ``k`` or ``block`` below 1, other vectors, FAISS asked for but not
-                installed.
+            TaskError: ``k`` or ``block`` below 1, no queries, other vectors, a vector that is not
+                finite, FAISS asked for but not installed.
         """
         queries = self._fit(queries)
         if k < 1:
@@ -100,29 +105,18 @@ class Searcher:
             torch.cat([part.indices for part in parts]), torch.cat([part.scores for part in parts])
         )
 
-    def ranks(
-        self, queries: Queries, of: Int[Tensor, " queries"], *, block: int | None = None
-    ) -> Int[Tensor, " queries"]:
-        """How many stand before one item of each query's own; 0 is the first place.
-
-        Raises:
-            TaskError: no such item, other vectors.
-        """
-        queries, of = self._fit(queries), of.to(self.vectors.device)
-        outside = of[(of < 0) | (of >= len(self.vectors))].tolist()
-        if outside or len(of) != len(queries):
-            raise TaskError(
-                f"items {outside or list(of.shape)} for {len(queries)} queries in a gallery of "
-                f"{len(self.vectors)}; give each query an index from 0 to {len(self.vectors) - 1}"
-            )
-        pairs = zip(queries.split(TOGETHER), of.split(TOGETHER), strict=True)
-        return torch.cat([self._before(some, own, block) for some, own in pairs])
-
     @cached_property
     def lengths(self) -> Float[Tensor, " items"]:
         """Of the vectors, float64: their squares would not always fit into float32."""
         rows = max(1, CELLS // self.vectors.shape[1])
-        return torch.cat([part.double().norm(dim=1) for part in self.vectors.split(rows)])
+        found = torch.cat([part.double().norm(dim=1) for part in self.vectors.split(rows)])
+        broken = (~found.isfinite()).nonzero()[:, 0].tolist()
+        if broken:
+            raise TaskError(
+                f"vector {broken[0]} of the gallery is NaN or infinite ({len(broken)} of "
+                f"{len(found)} are); check the encoder that made it, and index again"
+            )
+        return found
 
     @cached_property
     def _beside(self) -> Float[Tensor, " items"]:
@@ -147,6 +141,8 @@ class Searcher:
 
     def _fit(self, queries: Queries) -> Queries:
         """Where and as the gallery is, and comparable."""
+        if not len(queries):
+            raise TaskError("no queries: give at least one vector")
         if queries.shape[1] != self.vectors.shape[1]:
             raise TaskError(
                 f"vectors of {queries.shape[1]} numbers cannot be searched in a gallery of "
@@ -172,21 +168,6 @@ class Searcher:
             scores = self.score(queries, row, column + start)
             best = _merged(best, row, column + start, scores, k)
         return best
-
-    def _before(
-        self, queries: Queries, of: Int[Tensor, " queries"], block: int | None
-    ) -> Int[Tensor, " queries"]:
-        coarse = Coarse(queries, self.lengths, self.measure)
-        own = self.score(queries, torch.arange(len(of), device=of.device), of)
-        at, count = coarse.at(own)[:, None], torch.zeros_like(of)
-        for start, stop in self._blocks(len(queries), block):
-            near = coarse(self.vectors[start:stop].float(), self._beside[start:stop])
-            surely = near > at + coarse.error
-            row, column = ((near >= at - coarse.error) & ~surely).nonzero(as_tuple=True)
-            score, index = self.score(queries, row, column + start), column + start
-            first = (score > own[row]) | ((score == own[row]) & (index < of[row]))
-            count += surely.sum(1) + torch.bincount(row[first], minlength=len(of))
-        return count
 
     def score(
         self, queries: Queries, rows: Int[Tensor, " pairs"], items: Int[Tensor, " pairs"]
@@ -248,7 +229,9 @@ class Coarse:
         self, vectors: Float[Tensor, "items dimension"], beside: Float[Tensor, " items"]
     ) -> Float[Tensor, "queries items"]:
         """Of every query with every vector; beside them 1 / length, or of distances the length."""
-        products = self.queries @ vectors.T
+        # the user's autocast would round the product to 8 bits, and the bound would be none
+        with torch.autocast(vectors.device.type, enabled=False):
+            products = self.queries @ vectors.T
         if self.cosine:
             return products.mul_(beside)
         squares = (beside * self.scale).square()
@@ -261,7 +244,10 @@ class Coarse:
 
 def _unit() -> float:
     """The rounding of torch's matrix products: float32, unless the user has allowed less."""
-    exact = torch.get_float32_matmul_precision() == "highest"
+    try:
+        exact = torch.get_float32_matmul_precision() == "highest"
+    except RuntimeError:  # torch refuses to say, where precisions were set in its newer way
+        exact = False
     return torch.finfo(torch.float32 if exact else torch.bfloat16).eps
 
 

@@ -160,12 +160,12 @@ class _Matching:
             return {"task": self._losses(_exact(drawings), _exact(photos), target)}
 
     def validate(self, model: Any, data: Any, processes: Processes) -> dict[str, float]:
-        """Accuracy at 1 and at 10, and the mean rank, among all photos of the split."""
-        ranks = match_ranks(model, data, processes=processes)
+        """Accuracy at 1 and at 10, and the mean place, among all photos of the split."""
+        places = match_places(model, data, processes=processes)
         return {
-            "valid_top1": float((ranks <= 1).double().mean()),
-            "valid_top10": float((ranks <= 10).double().mean()),
-            "valid_rank": float(ranks.double().mean()),
+            "valid_top1": float((places <= 1).double().mean()),
+            "valid_top10": float((places <= 10).double().mean()),
+            "valid_place": float(places.double().mean()),
         }
 
     def _losses(
@@ -226,13 +226,13 @@ class Contrastive(_Matching):
         return contrastive_losses(drawings, photos, instance, temperature=self.temperature)
 
 
-def match_ranks(
+def match_places(
     encoder: Encoder, data: PairExamples, *, processes: Processes = ALONE
 ) -> Int[Tensor, " drawings"]:
-    """The rank of each drawing's own photo among all photos, from 1; the model is left as it came.
+    """The place of each drawing's own photo among all, from 1; the model is left as it came.
 
     Photos that are just as near stand before it, so that an encoder that answers the same to
-    everything is last and not first. Several processes share the encoding; all get all ranks.
+    everything is last and not first. Several processes share the encoding; all get all places.
 
     Args:
         encoder: with both branches; its own measure compares.
@@ -241,7 +241,7 @@ def match_ranks(
     """
     drawings = _encoded(encoder, data, "drawn", len(data), processes)
     photos = _encoded(encoder, data, "gallery", len(data.photos), processes)
-    ranks = []
+    places = []
     for chosen in torch.arange(len(data)).split(AT_ONCE):
         near = torch.cat(
             [
@@ -251,8 +251,8 @@ def match_ranks(
             1,
         )
         own = near.gather(1, data.targets(chosen)[:, None])
-        ranks.append((~(near < own)).sum(1))  # so that NaN is last, too
-    return torch.cat(ranks)
+        places.append((~(near < own)).sum(1))  # so that NaN is last, too
+    return torch.cat(places)
 
 
 @torch.no_grad()

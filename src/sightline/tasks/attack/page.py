@@ -14,7 +14,7 @@ from sightline.tasks.attack.attack_pictures import WORDS, attack_figure
 
 
 def write_attack_page(
-    attacks: Attack | Sequence[Attack], path: str | os.PathLike[str], *, title: str = "Attack"
+    path: str | os.PathLike[str], attacks: Attack | Sequence[Attack], *, title: str = "Attack"
 ) -> None:
     """Write a page that needs no other file: each attack with its picture and its numbers.
 
