@@ -22,13 +22,12 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from statistics import median
 
 import torch
 from torch import nn
 
 import sightline as sl
-from alignment_step import CLOCKS, MODELS
+from alignment_step import CLOCKS, MODELS, summary
 from material import arguments, drawings, run, say, start, table
 from sightline.allocator import keep_freed_memory
 from sightline.models.load_classifier import load_classifier
@@ -116,20 +115,7 @@ def measure(name: str, what: Setting, given: argparse.Namespace) -> list[dict]:
             if index:  # none is timed cold
                 found[side].append(clock() - started)
         say(f"{name}, round {index}/{given.repeats}")
-    rows = []
-    for side, seconds in found.items():
-        ratios = [s / p for s, p in zip(seconds, found["plain"], strict=True)]
-        rows.append(
-            {
-                "model": name,
-                "side": side,
-                "seconds": median(seconds),
-                "ratio": median(ratios),
-                "ratio_min": min(ratios),
-                "ratio_max": max(ratios),
-            }
-        )
-    return rows
+    return summary(name, found)
 
 
 def main(given: argparse.Namespace) -> dict:
