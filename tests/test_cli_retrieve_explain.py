@@ -141,10 +141,10 @@ def test_a_budget_that_is_too_small_names_what_helps(run):
     )
 
 
-@pytest.mark.parametrize("out", [".", "out/.."])
-def test_an_out_without_a_name_is_refused_before_all_work(run, monkeypatch, out):
-    monkeypatch.setattr(Gallery, "open", lambda *_, **__: pytest.fail("work began"))
-    assert re.search(r"--out \S+ names no file; give one without", str(run("--out", out).exception))
+def test_a_folder_gets_the_default_name(run, tmp_path):
+    done = run("--method", "sla", "--photo-method", "sla", "--out", tmp_path)
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert [path.name for path in tmp_path.glob("*-match.png")]
 
 
 def test_a_place_further_down(run):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sightline.cli.options import AS_JSON, MODEL
+from sightline.cli.options import AS_JSON, INDEX, MODEL
 from sightline.cli.stems import stem_in
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("drawing", type=click.Path(path_type=Path))
-@click.option("--index", default=0, show_default=True, help="Which drawing of a file of many.")
+@INDEX
 @MODEL
 @click.option(
     "--kind",

@@ -10,6 +10,7 @@ import click
 
 from sightline.cli.options import AS_JSON, INDEX, MODEL
 from sightline.cli.photos import BOXES, explain_folder, explain_photo
+from sightline.cli.stems import stem_in
 
 if TYPE_CHECKING:
     from sightline.explanation import Explanation
@@ -115,7 +116,7 @@ def explain(
         network, parts_for(chosen, network, sketch), sl.ClassScore(target, scale=scale or "logit")
     )
     why = sl.explain(game, chosen, budget=budget, seed=seed)
-    stem = out or Path(f"{file.name.split('.')[0]}-why")
+    stem = stem_in(out, f"{file.name.split('.')[0]}-why")
     picture, saved = stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".safetensors")
     why.plot(picture)
     why.save(saved)

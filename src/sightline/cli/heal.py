@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from sightline.cli.explain import METHOD_NAMES
-from sightline.cli.options import AS_JSON, MODEL
+from sightline.cli.options import AS_JSON, INDEX, MODEL
 from sightline.cli.stems import stem_in
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def _no_loss(ctx: click.Context, param: click.Parameter, value: float | None) ->
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--index", default=0, show_default=True, help="Which drawing of a file of many.")
+@INDEX
 @MODEL
 @click.option(
     "--target", metavar="LABEL", help="What it is meant to be; default: its label, or the answer."

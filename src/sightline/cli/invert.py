@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sightline.cli.options import AS_JSON, INDEX, MODEL
+from sightline.cli.stems import stem_in
 from sightline.version import __version__
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def invert(
     from sightline.inversion.animation import check_animation
     from sightline.models.recognise import recognise
 
-    stem = out or Path(f"{file.name.split('.')[0]}-inverted")
+    stem = stem_in(out, f"{file.name.split('.')[0]}-inverted")
     films = [_beside(stem, f".{suffix}") for suffix in dict.fromkeys(formats)]
     for film in films:
         check_animation(film, restarts)

@@ -20,7 +20,7 @@ from sightline.cli.galleries import (
     read_query,
     stem_of,
 )
-from sightline.cli.options import AS_JSON, SKIP_BAD, tell_progress
+from sightline.cli.options import AS_JSON, INDEX, SKIP_BAD, tell_progress
 from sightline.cli.retrieve_explain import explain
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def index(
 @retrieve.command()
 @GALLERY
 @click.argument("drawing", type=click.Path(path_type=Path))
-@click.option("--index", default=0, show_default=True, help="Which drawing of a file of many.")
+@INDEX
 @click.option("-k", "count", default=10, show_default=True, type=click.IntRange(1))
 @DRAWN
 @ENCODER

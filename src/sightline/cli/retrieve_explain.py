@@ -12,7 +12,8 @@ import click
 
 from sightline.cli.explain import METHOD_NAMES
 from sightline.cli.galleries import ENCODER, GALLERY, MOVED, encoder_of, read_query, stem_of
-from sightline.cli.options import AS_JSON
+from sightline.cli.options import AS_JSON, INDEX
+from sightline.cli.stems import stem_in
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +34,7 @@ SHOWN = 10
 @click.command()
 @GALLERY
 @click.argument("drawing", type=click.Path(path_type=Path))
-@click.option("--index", default=0, show_default=True, help="Which drawing of a file of many.")
+@INDEX
 @click.option("--photo", help="Which of the gallery, by its name or path.")
 @click.option("--place", type=click.IntRange(1), help="Or by its place; default: the first.")
 @click.option("--over", multiple=True, help="Ask why it stands above this one; may be repeated.")
@@ -92,7 +93,7 @@ def explain(
     from sightline.tasks.retrieval.rank_deletion import rank_deletion
 
     keep_freed_memory()
-    stem = _stem(out or Path(f"{stem_of(drawing, index)}-match"))
+    stem = stem_in(out, f"{stem_of(drawing, index)}-match")
     opened = Gallery.open(gallery, root=root)
     network = encoder_of(opened, encoder)
     sketch = _read_drawing(drawing, index)
@@ -121,14 +122,6 @@ def explain(
     else:
         _print(match, fall)
         click.echo(f"\nwrote {', '.join(map(str, written))}")
-
-
-def _stem(path: Path) -> Path:
-    from sightline.errors import TaskError
-
-    if path.name in ("", ".."):
-        raise TaskError(f"--out {path} names no file; give one without suffix: {path / 'why'}")
-    return path
 
 
 def _company(gallery: Gallery, found: Found, row: int) -> Company | None:
