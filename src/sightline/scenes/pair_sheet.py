@@ -57,8 +57,7 @@ def pair_sheet(
 def write_pair_sheet(path: str | os.PathLike[str], sheet: Image.Image) -> None:
     """The sheet as a PNG, its colours in steps of 4, which halves the file; whole or not at all.
 
-    Example:
-        >>> write_pair_sheet("docs/pictures/pairs.png", pair_sheet())  # doctest: +SKIP
+    ``write_pair_sheet("docs/pictures/pairs.png", pair_sheet())`` made the picture in the docs.
     """
     with replace_file(path) as file:
         sheet.point(lambda level: min(255, level // 4 * 4 + 3)).save(

@@ -1,6 +1,5 @@
 import json
 import math
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -96,16 +95,6 @@ def test_average_precision_as_plain_loops(seed):
     scores, relevant = drawn(seed)
     ours = average_precision(relevance_in_order(scores, relevant))
     assert ours == pytest.approx(precision_in_loops(scores, relevant), abs=1e-12)
-
-
-@pytest.mark.skipif(find_spec("sklearn") is None, reason="scikit-learn is not installed")
-def test_average_precision_as_scikit_learns_without_ties():
-    from sklearn.metrics import average_precision_score
-
-    luck = np.random.default_rng(0)
-    scores, relevant = luck.random(50), luck.random(50) < 0.3
-    ours = average_precision(relevance_in_order(scores, relevant))
-    assert ours == pytest.approx(average_precision_score(relevant, scores), abs=1e-12)
 
 
 # --- laws -----------------------------------------------------------------------------------------
