@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from sightline.errors import ModelError, first_line, unknown_name
-from sightline.models.load import _read_weights
+from sightline.models.saved import read_weights
 from sightline.models.torchvision_dense import Family, TorchvisionDense
 from sightline.models.torchvision_rcnn import TorchvisionRCNN
 
@@ -130,7 +130,7 @@ def _filled(models: Any, name: str, weights: Path, columns: int) -> nn.Module:
 
 def _fitting(module: nn.Module, weights: Path) -> dict[str, Any]:
     """The weights of a file, if their shapes are the module's."""
-    state, own = _read_weights(weights), module.state_dict()
+    state, own = read_weights(weights), module.state_dict()
     for key, value in state.items():
         if key in own and own[key].shape != value.shape:
             raise ModelError(

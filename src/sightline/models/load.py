@@ -10,7 +10,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from sightline.errors import ModelError, first_line, unknown_name
@@ -49,7 +48,7 @@ def load(
         ModelError: nothing there, no network, weights that do not fit; the message says which.
     """
     weights, config = _find(name, revision)
-    state = _read_weights(weights)
+    state = saved.read_weights(weights)
     settings = _read_config(config)
     if settings.get("kind") == "sketch-cnn":
         model: SketchXAINet | RasterModel = _sketch_cnn(state, settings, labels)
@@ -129,28 +128,6 @@ def _from_hub(name: str, revision: str | None) -> tuple[Path, Path | None]:
             f"network, or give a local folder. Shipped: {', '.join(SHIPPED)}"
         ) from error
     return _in_folder(Path(folder))
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    import pickle
-
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise ModelError(f"{path} does not exist: the installation is incomplete")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        raise ModelError(
-            f"{path} cannot be read as weights ({first_line(error)}); nothing in it was executed"
-        ) from None
-    state = state.get("state_dict", state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ModelError(f"{path} holds no table of tensors; save model.state_dict() instead")
-    return {name.removeprefix("module."): value for name, value in state.items()}
 
 
 def _read_config(path: Path | None) -> dict[str, Any]:

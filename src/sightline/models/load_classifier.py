@@ -13,9 +13,15 @@ import torch
 from torch import nn
 
 from sightline.errors import ModelError, first_line, unknown_name
-from sightline.models.load import _read_weights
 from sightline.models.photo_classifier import PictureClassifier
-from sightline.models.saved import CONFIG, WEIGHTS, fill_exactly, read_told, write_saved
+from sightline.models.saved import (
+    CONFIG,
+    WEIGHTS,
+    fill_exactly,
+    read_told,
+    read_weights,
+    write_saved,
+)
 from sightline.models.small_resnet import SmallResNet, small_resnet
 from sightline.models.transformers_classifier import (
     built_by_transformers,
@@ -162,7 +168,7 @@ def _folder(name: str, asked: _Asked) -> PictureClassifier:
             f"{home / CONFIG}: "
             + unknown_name("kind of classifier", str(told.get("kind")), _BUILDERS)
         )
-    state = _read_weights(home / WEIGHTS)
+    state = read_weights(home / WEIGHTS)
     try:
         sight = {key: told[key] for key in _SIGHT}
         known = tuple(str(label) for label in sight["labels"])

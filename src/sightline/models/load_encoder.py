@@ -17,7 +17,14 @@ from sightline.models.headless import headless
 from sightline.models.load_classifier import load_classifier
 from sightline.models.photo_classifier import PictureClassifier
 from sightline.models.raster import RasterModel
-from sightline.models.saved import CONFIG, WEIGHTS, fill_exactly, read_told, write_saved
+from sightline.models.saved import (
+    CONFIG,
+    WEIGHTS,
+    fill_exactly,
+    read_told,
+    read_weights,
+    write_saved,
+)
 from sightline.models.two_branch import SMALLEST, Branch, two_branch
 from sightline.sketch.raster import Rasteriser
 
@@ -166,7 +173,7 @@ def _folder(home: Path) -> Encoder:
     if kind != KIND:
         known = (KIND, *RECOGNISERS, *CLASSIFIERS)
         raise ModelError(f"{home / CONFIG}: " + unknown_name("kind of encoder", str(kind), known))
-    state = recognisers._read_weights(home / WEIGHTS)
+    state = read_weights(home / WEIGHTS)
     encoder = _built(told, home / CONFIG)
     fill_exactly(encoder, state, home, "encoder")
     return encoder

@@ -13,8 +13,14 @@ import torch
 
 from sightline.errors import ModelError, first_line, unknown_name
 from sightline.models.generator import RasterGenerator
-from sightline.models.load import _read_weights
-from sightline.models.saved import CONFIG, WEIGHTS, fill_exactly, read_told, write_saved
+from sightline.models.saved import (
+    CONFIG,
+    WEIGHTS,
+    fill_exactly,
+    read_told,
+    read_weights,
+    write_saved,
+)
 from sightline.models.small_generator import SmallGenerator
 from sightline.sketch.raster import Rasteriser
 
@@ -49,7 +55,7 @@ def load_generator(name: str | os.PathLike[str]) -> RasterGenerator:
             + "; or a folder of save_generator. Your own network goes into sl.RasterGenerator"
         )
     generator = _built(read_told(folder / CONFIG, "generator"), folder / CONFIG)
-    fill_exactly(generator.raster.module, _read_weights(folder / WEIGHTS), folder, "generator")
+    fill_exactly(generator.raster.module, read_weights(folder / WEIGHTS), folder, "generator")
     return generator.eval()
 
 

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from sightline.errors import ModelError
+from sightline.errors import ModelError, first_line
 from sightline.sketch.files import replace_file
 
 WEIGHTS = "model.safetensors"
@@ -58,6 +59,33 @@ def read_told(path: Path, kind: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise ModelError(f"{path} is not JSON; write it with save_{kind}") from None
     return told if isinstance(told, dict) else {}
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Tensors of a ``.safetensors`` file, or of another read with ``weights_only``.
+
+    Raises:
+        ModelError: no file, or one that holds something else; nothing in it is executed.
+    """
+    import pickle
+
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise ModelError(f"{path} does not exist: the installation is incomplete")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        raise ModelError(
+            f"{path} cannot be read as weights ({first_line(error)}); nothing in it was executed"
+        ) from None
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ModelError(f"{path} holds no table of tensors; save model.state_dict() instead")
+    return {name.removeprefix("module."): value for name, value in state.items()}
 
 
 def fill_exactly(module: nn.Module, state: Mapping[str, Tensor], home: Path, kind: str) -> None:

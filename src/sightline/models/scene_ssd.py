@@ -19,8 +19,9 @@ from sightline.image.frame import Frame
 from sightline.image.photo import Photo
 from sightline.models.anchors import decode, grid_anchors
 from sightline.models.detector import SCORE_THRESHOLD, Candidates, Detections, watch
-from sightline.models.load import CONFIG, WEIGHTS, _fill, _read_weights
+from sightline.models.load import CONFIG, WEIGHTS, _fill
 from sightline.models.place import place
+from sightline.models.saved import read_weights
 from sightline.models.ssd import ask_heads, detect, levels
 from sightline.scenes.scene import LABELS
 from sightline.sketch.files import replace_file
@@ -188,7 +189,7 @@ def load_scene_ssd(folder: str | os.PathLike[str] | None = None) -> SceneSSD:
     """
     home = Path(str(files("sightline") / "weights" / NAME)) if folder is None else Path(folder)
     settings = _settings(home / CONFIG)
-    state = _read_weights(home / WEIGHTS)
+    state = read_weights(home / WEIGHTS)
     model = SceneSSD(tuple(settings["labels"]), widths=tuple(settings["widths"]))
     _fill(model, state, home / WEIGHTS)
     return model.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]

@@ -18,7 +18,7 @@ from sightline.image.photo import Photo
 from sightline.models.anchors import decode, grid_anchors
 from sightline.models.coco_labels import COCO_LABELS
 from sightline.models.detector import SCORE_THRESHOLD, Candidates, Detections, watch
-from sightline.models.load import _read_weights
+from sightline.models.saved import read_weights
 from sightline.models.ssd import ask_heads, detect, expect_side, levels
 
 SIDE = 300
@@ -165,7 +165,7 @@ def load_ssd_vgg(path: str | os.PathLike[str], *, labels: Sequence[str] = COCO_L
     path = Path(path)
     if not path.is_file():
         raise ModelError(f"no weights at {path}; give the file of torchvision's ssd300_vgg16")
-    state = _read_weights(path)
+    state = read_weights(path)
     columns = len(state.get("head.classification_head.module_list.0.bias", ())) // 4
     if columns and columns != len(labels):
         raise ModelError(
