@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sightline.cli.options import AS_JSON, INDEX, MODEL
-from sightline.cli.stems import stem_in
+from sightline.cli.stems import beside, stem_in
 
 if TYPE_CHECKING:
     from sightline.sketch.sketch import Sketch
@@ -125,7 +125,7 @@ def _write(done: Attack, stem: Path, made: dict[str, Any]) -> list[Path]:
     from sightline.tasks.records import write_record
 
     picture, page, drawing, numbers = (
-        stem.with_name(stem.name + ending) for ending in (".png", ".html", ".svg", ".json")
+        beside(stem, ending) for ending in (".png", ".html", ".svg", ".json")
     )
     write_figure(attack_figure(done), picture)
     write_attack_page(page, done, title=f"Attack on {made['file']} ({made['model']})")

@@ -10,7 +10,7 @@ import click
 
 from sightline.cli.options import AS_JSON, INDEX, MODEL
 from sightline.cli.photos import BOXES, explain_folder, explain_photo
-from sightline.cli.stems import stem_in
+from sightline.cli.stems import beside, stem_in
 
 if TYPE_CHECKING:
     from sightline.explanation import Explanation
@@ -117,7 +117,7 @@ def explain(
     )
     why = sl.explain(game, chosen, budget=budget, seed=seed)
     stem = stem_in(out, f"{file.name.split('.')[0]}-why")
-    picture, saved = stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".safetensors")
+    picture, saved = beside(stem, ".png"), beside(stem, ".safetensors")
     why.plot(picture)
     why.save(saved)
     if as_json:

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from sightline.cli.explain import METHOD_NAMES
 from sightline.cli.options import AS_JSON, INDEX, MODEL
-from sightline.cli.stems import stem_in
+from sightline.cli.stems import beside, stem_in
 
 if TYPE_CHECKING:
     from sightline.game import Game
@@ -208,18 +208,15 @@ def _write(
     from sightline.tasks.healing.healing_pictures import healing_figure, suggestions_figure
     from sightline.tasks.healing.page import write_healing_page
 
-    def beside(suffix: str) -> Path:
-        return stem.with_name(stem.name + suffix)
-
     drawn = healing_figure(done) if kind else suggestions_figure(done, offers)
-    write_figure(drawn, beside(".png"))
-    write_healing_page(beside(".html"), done, offers, why_none=why_none)
-    written = [beside(".png"), beside(".html")]
+    write_figure(drawn, beside(stem, ".png"))
+    write_healing_page(beside(stem, ".html"), done, offers, why_none=why_none)
+    written = [beside(stem, ".png"), beside(stem, ".html")]
     if kind:
-        drawing = beside(kind)
+        drawing = beside(stem, kind)
         write_sketch(drawing, done.sketch)
-        done.save(beside(".json"))
-        written = [drawing, *written, beside(".json")]
+        done.save(beside(stem, ".json"))
+        written = [drawing, *written, beside(stem, ".json")]
     return written
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sightline.cli.options import AS_JSON, INDEX, MODEL
-from sightline.cli.stems import stem_in
+from sightline.cli.stems import beside, stem_in
 from sightline.version import __version__
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def invert(
     from sightline.models.recognise import recognise
 
     stem = stem_in(out, f"{file.name.split('.')[0]}-inverted")
-    films = [_beside(stem, f".{suffix}") for suffix in dict.fromkeys(formats)]
+    films = [beside(stem, f".{suffix}") for suffix in dict.fromkeys(formats)]
     for film in films:
         check_animation(film, restarts)
     sketch = sl.read_sketch(file, index=index)
@@ -93,10 +93,6 @@ def invert(
     else:
         _print(ways, answers)
         click.echo(f"\nwrote {', '.join(str(path) for path in written)}")
-
-
-def _beside(stem: Path, ending: str) -> Path:
-    return stem.with_name(stem.name + ending)
 
 
 @contextmanager
@@ -126,16 +122,16 @@ def _write(
     from sightline.picture import write_figure
     from sightline.sketch.files import replace_file
 
-    written = [_beside(stem, ".png")]
+    written = [beside(stem, ".png")]
     write_figure(snapshots_figure(ways), written[0])
     if len(ways) > 1:
-        written.append(_beside(stem, "-paths.png"))
+        written.append(beside(stem, "-paths.png"))
         write_figure(paths_figure(ways), written[-1])
     for film in films:
         with _progress(f"drawing {film.name}") as drawn:
             animate(ways, film, progress=drawn)
         written.append(film)
-    written.append(_beside(stem, ".json"))
+    written.append(beside(stem, ".json"))
     with replace_file(written[-1]) as stream:
         stream.write(json.dumps(_all_numbers(ways, made)).encode())
     return written

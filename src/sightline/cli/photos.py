@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from sightline.cli.stems import stem_in
+from sightline.cli.stems import beside, stem_in
 from sightline.errors import SightlineError
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def explain_photo(
     game = sl.Game(finder, parts, targets, batch=batch)
     why = sl.explain(game, method or "kernel_shap", budget=budget, seed=seed)
     stem = stem_in(out, f"{file.stem}-why")
-    picture, saved = stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".safetensors")
+    picture, saved = beside(stem, ".png"), beside(stem, ".safetensors")
     write_figure(boxes_figure(why), picture)
     why.save(saved)
     if as_json:

@@ -13,7 +13,7 @@ import click
 from sightline.cli.explain import METHOD_NAMES
 from sightline.cli.galleries import ENCODER, GALLERY, MOVED, encoder_of, read_query, stem_of
 from sightline.cli.options import AS_JSON, INDEX
-from sightline.cli.stems import stem_in
+from sightline.cli.stems import beside, stem_in
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -186,7 +186,7 @@ def _cut(found: Item, count: int, absent: Any) -> int | Superpixels:
 def _write(match: Match, company: Company | None, fall: RankDeletion, stem: Path) -> list[Path]:
     from sightline.tasks.retrieval.match_page import write_match_page
 
-    picture, page = (stem.with_name(stem.name + suffix) for suffix in (".png", ".html"))
+    picture, page = (beside(stem, suffix) for suffix in (".png", ".html"))
     match.plot(picture)
     write_match_page(page, match, company=company, fall=fall)
     return [picture, page, match.save(stem)]

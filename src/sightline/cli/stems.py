@@ -22,3 +22,13 @@ def stem_in(out: Path | None, default: str) -> Path:
     if out is None:
         return Path(default)
     return out / default if not out.name or out.is_dir() else out
+
+
+def beside(stem: Path, ending: str) -> Path:
+    """One of the files of a stem, which may have points in its name.
+
+    Example:
+        >>> beside(Path("mended/cup.2"), ".png").as_posix()
+        'mended/cup.2.png'
+    """
+    return stem.with_name(stem.name + ending)
