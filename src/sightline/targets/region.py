@@ -117,10 +117,17 @@ class Region:
 
     def _share(self, reply: Tensor) -> Tensor:
         """Each region's pixels, of the picture's size, as shares of 1."""
-        masks = self.masks.to(reply.device, reply.dtype)
-        if masks.shape[1:] != reply.shape[2:]:
-            masks = F.interpolate(masks[None], reply.shape[2:], mode="area")[0]
+        masks = covering(self.masks.to(reply.device, reply.dtype), reply)
         return masks / masks.sum((1, 2), keepdim=True)
+
+
+def covering(
+    masks: Float[Tensor, "masks rows columns"], picture: Float[Tensor, "... height width"]
+) -> Float[Tensor, "masks height width"]:
+    """How much of each pixel of a picture masks of any size cover."""
+    if masks.shape[1:] == picture.shape[-2:]:
+        return masks
+    return F.interpolate(masks[None], picture.shape[-2:], mode="area")[0]
 
 
 def _weighted(

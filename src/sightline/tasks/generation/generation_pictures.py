@@ -15,7 +15,7 @@ from sightline.errors import TaskError
 from sightline.explanation import Explanation
 from sightline.picture import colour_map
 from sightline.sketch.sketch import Sketch
-from sightline.targets.region import Region
+from sightline.targets.region import Region, covering
 from sightline.tasks.generation.stroke_maps import StrokeMaps
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def draw_region(
 ) -> None:
     """A region outlined on the pale picture; strokes in the colours of their scores."""
     draw_picture(axes, picture, pale=PALE)
-    covered = F.interpolate(mask[None, None].float(), picture.shape[1:], mode="area")[0, 0]
+    covered = covering(mask[None].float(), picture)[0]
     over = np.concatenate([_rgb(picture), INSIDE * covered.numpy()[..., None]], 2)
     axes.imshow(over, extent=CANVAS, interpolation="nearest")
     smooth = F.interpolate(mask[None, None].float(), scale_factor=4.0, mode="bilinear")[0, 0]

@@ -15,7 +15,7 @@ from sightline.errors import TaskError
 from sightline.sketch.batch import SketchBatch
 from sightline.sketch.raster import Rasteriser
 from sightline.sketch.sketch import Sketch
-from sightline.targets.region import Asked, Region
+from sightline.targets.region import Asked, Region, covering
 
 LEAST_PIXELS = 0.003
 """Of the picture: parts that show less are left out; 12 pixels of 64 x 64."""
@@ -97,8 +97,7 @@ class PartRegions:
         Raises:
             TaskError: none is left.
         """
-        height, width = drawn.shape[1:]
-        share = F.interpolate(self.masks[None].double(), (height, width), mode="area")[0]
+        share = covering(self.masks.double(), drawn)
         energy = torch.einsum("phw,hw->p", share, drawn.double().square().mean(0))
         found = (energy / share.sum((1, 2)) >= least).nonzero()[:, 0].tolist()
         if not found:

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn import functional as F
 
 from sightline.errors import TaskError, unknown_name
 from sightline.game import Game, Meter
@@ -17,7 +16,7 @@ from sightline.methods.gradient import DEFAULT_STEPS
 from sightline.methods.shapley import all_coalitions, shapley_values
 from sightline.parts import Strokes
 from sightline.sketch.sketch import Sketch
-from sightline.targets.region import LEAST_CONTENT, Region
+from sightline.targets.region import LEAST_CONTENT, Region, covering
 from sightline.tasks.generation.asked_pictures import Asked, WholePicture
 
 Method = Literal["occlusion", "sla", "shapley", "integrated_gradients"]
@@ -106,7 +105,7 @@ class StrokeMaps:
         Raises:
             TaskError: a region in which the drawing puts nothing.
         """
-        share = _scaled(region.masks, self.picture)
+        share = covering(region.masks.double(), self.picture)
         share = share / share.sum((1, 2), keepdim=True)
         if region.asked == "brightness":
             return np.array(torch.einsum("rhw,shw->rs", share, self.maps).numpy())
@@ -123,15 +122,11 @@ class StrokeMaps:
 
         NaN for a stroke that put nothing anywhere. A mask of another size is scaled.
         """
-        covered = _scaled(mask[None], self.picture)[0]
+        covered = covering(mask[None].double(), self.picture)[0]
         positive = self.content.clamp(min=0)
         total = positive.sum((1, 2))
         inside = (positive * covered).sum((1, 2)) / torch.where(total > 0, total, torch.nan)
         return np.array(inside.numpy())
-
-
-def _scaled(masks: Tensor, picture: Tensor) -> Float[Tensor, "masks height width"]:
-    return F.interpolate(masks[None].double(), picture.shape[1:], mode="area")[0]
 
 
 def stroke_maps(
