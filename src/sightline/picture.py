@@ -64,7 +64,7 @@ def figure(why: Explanation, *, target: int = 0) -> Figure:
     _draw_bars(bars, why, target, limit)
     name = why.targets[target]
     title = f"What speaks for “{name}”  ({why.made.method})"
-    fig.suptitle(title, fontsize=12, **_PLAIN)
+    fig.suptitle(title, fontsize=12, **PLAIN)
     add_scale(fig, drawing, limit, why.unit)
     reason = why.blank(target)
     if reason:
@@ -95,7 +95,7 @@ def methods_figure(
         limit = float(np.abs(why.scores[target]).max()) or 1.0
         draw_scores(axes, why, target, limit)
         what = f": {why.targets[target]}" if isinstance(why.parts.subject, Photo) else ""
-        axes.set_title(why.made.method + what, fontsize=9, color="#222222", **_PLAIN)
+        axes.set_title(why.made.method + what, fontsize=9, color="#222222", **PLAIN)
     for axes in panels[len(whys) :]:
         axes.axis("off")
     return fig
@@ -124,11 +124,11 @@ def boxes_figure(
     for row in shown if why.boxes is not None else []:
         assert why.boxes is not None  # noqa: S101, said in the line above
         draw_box(panels[0], why.boxes[row], name=why.targets[row])
-    panels[0].set_title(photo.name or "photo", fontsize=9, color="#222222", **_PLAIN)
+    panels[0].set_title(photo.name or "photo", fontsize=9, color="#222222", **PLAIN)
     for axes, row in zip(panels[1:], shown, strict=False):
         limit = float(np.abs(why.scores[row]).max()) or 1.0
         draw_scores(axes, why, row, limit)
-        axes.set_title(f"{why.targets[row]}  ({why.value[row]:.2f})", fontsize=9, **_PLAIN)
+        axes.set_title(f"{why.targets[row]}  ({why.value[row]:.2f})", fontsize=9, **PLAIN)
         add_scale(fig, axes, limit, why.unit)
         if reason := why.blank(row):
             axes.text(0.5, 0.02, reason, transform=axes.transAxes, ha="center", fontsize=7)
@@ -152,7 +152,7 @@ def draw_scores(axes: Axes, why: Explanation, target: int, limit: float) -> None
     if isinstance(why.parts, Strokes):
         for index in np.argsort(np.abs(scores)):  # the strongest on top
             stroke = sketch.strokes[index]
-            axes.plot(*stroke.T, color=colours[index], lw=1.6 + 2.4 * abs(scores[index]), **_ROUND)
+            axes.plot(*stroke.T, color=colours[index], lw=1.6 + 2.4 * abs(scores[index]), **ROUND)
         _number_strokes(axes, sketch.strokes, why.ranking(target))
     elif isinstance(why.parts, GridCells):
         _draw_cells(axes, why.parts, colours)
@@ -169,7 +169,7 @@ def draw_sketch(
 ) -> None:
     """Plain strokes in one colour."""
     for stroke in strokes:
-        axes.plot(*stroke.T, color=colour, lw=1.6, **_ROUND)
+        axes.plot(*stroke.T, color=colour, lw=1.6, **ROUND)
 
 
 def frame(axes: Axes, points: Float[np.ndarray, "points 2"]) -> None:
@@ -208,9 +208,9 @@ def figure_svg(fig: Figure) -> str:
     return text[text.index("<svg") :]
 
 
-_ROUND: dict[str, Any] = {"solid_capstyle": "round", "solid_joinstyle": "round"}
+ROUND: dict[str, Any] = {"solid_capstyle": "round", "solid_joinstyle": "round"}
 _ERROR_BAR: dict[str, Any] = {"ecolor": "#555555", "elinewidth": 1, "capsize": 2}
-_PLAIN: dict[str, Any] = {"parse_math": False}
+PLAIN: dict[str, Any] = {"parse_math": False}
 """For the user's own words: a label may hold dollar signs."""
 
 
@@ -254,7 +254,7 @@ def _draw_bars(axes: Axes, why: Explanation, target: int, limit: float) -> None:
         color=colour_map()(0.5 + scores / limit / 2),
     )
     names = [f"{ranking.index(i) + 1}  {why.parts.names[i]}" for i in shown]
-    axes.set_yticks(places, names, fontsize=8, **_PLAIN)
+    axes.set_yticks(places, names, fontsize=8, **PLAIN)
     axes.invert_yaxis()
     axes.axvline(0, color="#444444", lw=0.8)
     axes.set_xlabel(why.unit)
@@ -296,7 +296,7 @@ def curves_figure(
         axes.fill_between(share, low, high, color="#DDDDDD", label="random, 80 %", lw=0)
         axes.plot(share, middle, color="#999999", lw=1)
         axes.plot(share, values, color=FOR, lw=2, label="as explained")
-        axes.set_title(name, fontsize=10, **_PLAIN)
+        axes.set_title(name, fontsize=10, **PLAIN)
         axes.set_xlabel("share of strokes", fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel(unit, fontsize=9)
@@ -323,8 +323,8 @@ def confusion_figure(confusion: Int[np.ndarray, "labels labels"], labels: Sequen
         colour = "#999999" if row == column else "#222222"
         count_here = str(confusion[row, column])
         axes.text(column, row, count_here, ha="center", va="center", fontsize=7, color=colour)
-    axes.set_xticks(range(count), labels, rotation=90, fontsize=8, **_PLAIN)
-    axes.set_yticks(range(count), labels, fontsize=8, **_PLAIN)
+    axes.set_xticks(range(count), labels, rotation=90, fontsize=8, **PLAIN)
+    axes.set_yticks(range(count), labels, fontsize=8, **PLAIN)
     axes.set_xlabel("answer")
     axes.set_ylabel("drawn")
     axes.spines[:].set_visible(False)

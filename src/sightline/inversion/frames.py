@@ -13,7 +13,6 @@ from sightline.inversion.panels import (
     DIM,
     FAINTEST,
     LETTER,
-    PLAIN,
     QUIET,
     Limits,
     Sheet,
@@ -28,6 +27,7 @@ from sightline.inversion.panels import (
     way_name,
 )
 from sightline.inversion.trajectory import Trajectory
+from sightline.picture import PLAIN
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from sightline.errors import SightlineError
 from sightline.inversion.trajectory import Trajectory
+from sightline.picture import PLAIN, ROUND
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,9 +23,6 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#4
 
 INK, DIM, QUIET = "#222222", "#555555", "#8A8A8A"
 FAINT, FAINTEST = "#CFCFCF", "#E4E4E4"
-ROUND: dict[str, Any] = {"solid_capstyle": "round", "solid_joinstyle": "round"}
-PLAIN: dict[str, Any] = {"parse_math": False}
-"""For the user's own words: a label may hold dollar signs."""
 
 LETTER = 0.0086
 """Inches that a letter is wide, for each point of its size."""

@@ -13,9 +13,7 @@ from sightline.inversion.panels import (
     DIM,
     FAINT,
     INK,
-    PLAIN,
     QUIET,
-    ROUND,
     Limits,
     Sheet,
     common_frame,
@@ -30,6 +28,7 @@ from sightline.inversion.panels import (
     way_name,
 )
 from sightline.inversion.trajectory import PUBLISHED_STEPS, Trajectory
+from sightline.picture import PLAIN, ROUND
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

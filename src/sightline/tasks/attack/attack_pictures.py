@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from sightline.errors import TaskError
 from sightline.models.recognise import Answer
-from sightline.picture import AGAINST, FOR, draw_sketch, frame
+from sightline.picture import AGAINST, FOR, PLAIN, ROUND, draw_sketch, frame
 from sightline.tasks.attack.attack import Attack
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ CELL = 2.6
 LEAST_ARROW = 0.002
 """Moves shorter than this share of the side have no arrow."""
 
-_PLAIN: dict[str, Any] = {"parse_math": False}
-_ROUND: dict[str, Any] = {"solid_capstyle": "round", "solid_joinstyle": "round"}
 WORDS = {
     "points": "points moved",
     "remove": "one stroke removed",
@@ -96,9 +94,9 @@ def _draw_row(row: Sequence[Axes], attack: Attack) -> None:
 
 
 def _write(axes: Axes, title: str, under: str, *, good: bool | None, size: float = 10.5) -> None:
-    axes.set_title(title, fontsize=size, color=FOR if good else INK, **_PLAIN)
+    axes.set_title(title, fontsize=size, color=FOR if good else INK, **PLAIN)
     place: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "top"}
-    axes.text(0.5, -0.01, under, fontsize=8, color=DIM, **place, **_PLAIN)
+    axes.text(0.5, -0.01, under, fontsize=8, color=DIM, **place, **PLAIN)
 
 
 def _told(answer: Answer) -> str:
@@ -133,7 +131,7 @@ def _draw_change(axes: Axes, attack: Attack) -> None:
         return
     whole = attack.sketch if attack.kind == "remove" else attack.attacked
     colour = AGAINST if attack.kind == "remove" else FOR
-    axes.plot(*whole.strokes[attack.stroke].T, color=colour, lw=3, **_ROUND)
+    axes.plot(*whole.strokes[attack.stroke].T, color=colour, lw=3, **ROUND)
 
 
 def _draw_arrows(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sightline.picture import AGAINST, NEUTRAL, colour_map, draw_sketch, frame
+from sightline.picture import AGAINST, NEUTRAL, ROUND, colour_map, draw_sketch, frame
 from sightline.tasks.healing.pieces import Piece, line_of
 from sightline.tasks.healing.record import Healing
 from sightline.tasks.healing.suggestions import Suggestion
@@ -23,7 +23,6 @@ MOST_STEPS = 5
 
 MOST_SUGGESTIONS = 12
 
-_ROUND: dict[str, Any] = {"solid_capstyle": "round", "solid_joinstyle": "round"}
 _PLAIN: dict[str, Any] = {"parse_math": False, "color": INK}
 
 
@@ -104,7 +103,7 @@ def _draw_step(axes: Axes, healing: Healing, step: int) -> None:
 
 
 def _draw_piece(axes: Axes, healing: Healing, piece: Piece, colour: Any, width: float) -> None:
-    axes.plot(*line_of(healing.drawing, piece).T, color=colour, lw=width, zorder=3, **_ROUND)
+    axes.plot(*line_of(healing.drawing, piece).T, color=colour, lw=width, zorder=3, **ROUND)
 
 
 def _draw_number(axes: Axes, healing: Healing, piece: Piece, number: int) -> None:

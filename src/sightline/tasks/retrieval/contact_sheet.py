@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sightline.models.encoder import Item
+from sightline.picture import PLAIN
 from sightline.tasks.retrieval.company import Company
 from sightline.tasks.retrieval.match_pictures import draw_item
 
@@ -17,8 +18,6 @@ LONGEST = 22
 """Letters of a name on the sheet; of a longer one the beginning and the end."""
 MARK = "▸"
 """Before the name of the one that a match is about."""
-
-_PLAIN: dict[str, Any] = {"parse_math": False}
 
 
 def contact_sheet(query: Item, company: Company) -> Figure:
@@ -37,7 +36,7 @@ def contact_sheet(query: Item, company: Company) -> Figure:
     sides: Any = figure.subfigures(1, 2, width_ratios=(2.9, 1.7 * columns))
     large = sides[0].subplots()
     draw_item(large, query)
-    large.set_title(query.name or "the query", fontsize=11, color="#222222", **_PLAIN)
+    large.set_title(query.name or "the query", fontsize=11, color="#222222", **PLAIN)
     panels = list(sides[1].subplots(rows, columns, squeeze=False).flat)
     rest = zip(company.items, company.names, company.scores, strict=True)
     for place, (item, name, score) in enumerate(rest):
@@ -50,7 +49,7 @@ def contact_sheet(query: Item, company: Company) -> Figure:
 
 
 def _draw_words(axes: Axes, name: str, score: str) -> None:
-    axes.set_title(name, fontsize=8, color="#222222", pad=13, **_PLAIN)
+    axes.set_title(name, fontsize=8, color="#222222", pad=13, **PLAIN)
     beside: dict[str, Any] = {"xytext": (0, 3), "textcoords": "offset points", "ha": "center"}
     axes.annotate(
         score, (0.5, 1), xycoords="axes fraction", fontsize=7.5, color="#777777", **beside

@@ -13,6 +13,7 @@ from sightline.image.photo import Photo
 from sightline.overlay import draw_photo
 from sightline.picture import (
     FOR,
+    PLAIN,
     SUFFIXES,
     add_scale,
     draw_scores,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from sightline.explanation import Explanation
 
-_PLAIN: dict[str, Any] = {"parse_math": False}
 _SUBTITLE: dict[str, Any] = {"fontsize": 10, "color": "#555555", "pad": 8}
 
 
@@ -58,17 +58,17 @@ def match_figure(match: Match, *, target: int = 0) -> Figure:
     left, middle, right = fig.subplots(1, 3, width_ratios=(1, 0.55, 1))
     _draw_side(fig, left, match.query, target, "strokes of the drawing")
     draw_item(middle, match.found.parts.subject)
-    middle.set_title(match.names[1], **_SUBTITLE, **_PLAIN)
+    middle.set_title(match.names[1], **_SUBTITLE, **PLAIN)
     _draw_side(fig, right, match.found, 0, f"{match.found.parts.kind} of what it found")
     words = f"{match.query.targets[target]}   ({match.title})" if match.over else match.title
-    fig.suptitle(words, fontsize=13, **_PLAIN)
+    fig.suptitle(words, fontsize=13, **PLAIN)
     return fig
 
 
 def _draw_side(fig: Figure, axes: Axes, why: Explanation, target: int, what: str) -> None:
     limit = float(np.abs(why.scores[target]).max()) or 1.0
     draw_scores(axes, why, target, limit)
-    axes.set_title(f"{what}  ({why.made.method})", **_SUBTITLE, **_PLAIN)
+    axes.set_title(f"{what}  ({why.made.method})", **_SUBTITLE, **PLAIN)
     add_scale(fig, axes, limit, why.unit)
     if reason := why.blank(target):
         axes.text(0.5, 0.02, reason, transform=axes.transAxes, ha="center", fontsize=8)
