@@ -17,7 +17,7 @@ from sightline.models.place import batch_for
 from sightline.models.protocol import SketchModel
 from sightline.sketch.batch import SketchBatch
 from sightline.sketch.lengths import stroke_lengths
-from sightline.sketch.luck import digest
+from sightline.sketch.luck import seed_of
 from sightline.sketch.sketch import Sketch
 from sightline.tasks.attack.case import Case
 from sightline.tasks.attack.change import change_between
@@ -211,7 +211,7 @@ def _shares(before: Sketch, after: Sketch) -> tuple[float, float, float]:
 
 
 def _luck(sketch: Sketch, purpose: str, below: int) -> int:
-    return int.from_bytes(digest(sketch, purpose)[:7], "big") % below
+    return seed_of(sketch, purpose) % below
 
 
 # --- points ---------------------------------------------------------------------------------------

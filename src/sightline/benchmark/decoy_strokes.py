@@ -12,7 +12,7 @@ from sightline.alignment.labels import AttentionLabels
 from sightline.alignment.stroke_labels import label_index
 from sightline.errors import AlignmentError
 from sightline.models.protocol import SketchModel
-from sightline.sketch.luck import digest
+from sightline.sketch.luck import digest, seed_of
 from sightline.sketch.sketch import Sketch
 from sightline.training.examples import Labelled
 
@@ -167,7 +167,7 @@ def plant_decoy(host: Sketch, code: int, *, seed: int = 0) -> tuple[Sketch, int]
         code: number of form and corner, from 0 to 19.
         seed: of the luck.
     """
-    luck = np.random.default_rng(int.from_bytes(digest(host, f"{seed}/decoy")[:8], "big"))
+    luck = np.random.default_rng(seed_of(host, f"{seed}/decoy", size=8))
     host = host.normalise()
     corner, form = divmod(code, len(FORMS))
     room = host.box[2:] - host.box[:2] - SIDE

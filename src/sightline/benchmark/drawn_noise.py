@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from sightline.benchmark.planted import plant
 from sightline.errors import SightlineError, unknown_name
-from sightline.sketch.luck import digest
+from sightline.sketch.luck import seed_of
 from sightline.sketch.simplify import resample
 from sightline.sketch.sketch import Sketch
 from sightline.tasks.healing.pieces import Piece
@@ -76,7 +76,7 @@ def add_noise(
     if kind not in NOISES:
         raise SightlineError(unknown_name("kind of noise", kind, NOISES))
     host = replace(host.normalise(), times=None, parts=None)
-    luck = np.random.default_rng(int.from_bytes(digest(host, f"{seed}/{kind}")[:8], "big"))
+    luck = np.random.default_rng(seed_of(host, f"{seed}/{kind}", size=8))
     if kind == "overshoot":
         return _overshot(host, luck)
     if kind == "foreign":

@@ -25,7 +25,7 @@ from sightline.models.protocol import SketchModel
 from sightline.parts import Strokes
 from sightline.sketch.batch import SketchBatch
 from sightline.sketch.lengths import stroke_lengths
-from sightline.sketch.luck import digest
+from sightline.sketch.luck import digest, seed_of
 from sightline.sketch.sketch import Sketch
 from sightline.targets import ClassScore
 from sightline.tasks.healing.heal import heal
@@ -240,9 +240,7 @@ class _Case:
     def _blind(self) -> None:
         """As many strokes as the default took, in an order that no model was asked for."""
         sketch, count = self.noisy.sketch, len(self.healings[DEFAULT].steps)
-        luck = np.random.default_rng(
-            int.from_bytes(digest(sketch, f"{self.seed}/blind")[:8], "big")
-        )
+        luck = np.random.default_rng(seed_of(sketch, f"{self.seed}/blind", size=8))
         lengths = np.argsort(shortest_first(sketch), kind="stable")
         orders = (luck.permutation(len(sketch)), lengths, lengths[::-1])
         for name, order in zip(BLIND, orders, strict=True):

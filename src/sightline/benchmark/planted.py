@@ -11,7 +11,7 @@ from jaxtyping import Float
 from sightline.errors import SightlineError
 from sightline.sketch.batch import SketchBatch
 from sightline.sketch.lengths import line_length
-from sightline.sketch.luck import digest
+from sightline.sketch.luck import seed_of
 from sightline.sketch.raster import Rasteriser
 from sightline.sketch.sketch import Sketch
 
@@ -64,7 +64,7 @@ def plant(host: Sketch, donors: Sequence[Sketch], *, seed: int = 0) -> Planted |
         raise SightlineError(
             f"no drawing of another label than {host.label!r}: nothing foreign to plant"
         )
-    luck = np.random.default_rng(int.from_bytes(digest(host, f"{seed}/planted")[:8], "big"))
+    luck = np.random.default_rng(seed_of(host, f"{seed}/planted", size=8))
     room, ink = host.box[2:] - host.box[:2], _ink(host.strokes)
     # chosen once: were it drawn anew at every try, long strokes, which seldom fit, would be rare
     length = line_length(host.strokes[int(luck.integers(len(host)))])

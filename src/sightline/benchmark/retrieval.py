@@ -26,7 +26,7 @@ from sightline.models.encoder import Encoder
 from sightline.parts import Absent, Strokes, Superpixels
 from sightline.scenes.pairs import TEST, Pair, pair_set
 from sightline.sketch.lengths import stroke_lengths
-from sightline.sketch.luck import digest
+from sightline.sketch.luck import digest, seed_of
 from sightline.sketch.sketch import Sketch
 from sightline.targets import Similarity
 from sightline.tasks.retrieval.gallery import Gallery
@@ -227,7 +227,7 @@ def _strokes(
 
 def _luck(sketch: Sketch, settings: RetrievalSettings) -> int:
     """A seed of the drawing's own: the same for all would put chance in the same corner."""
-    return int.from_bytes(digest(sketch, f"{settings.seed}/retrieval")[:4], "big")
+    return seed_of(sketch, f"{settings.seed}/retrieval", size=4)
 
 
 def _rivals(why: Explanation) -> Iterator[Explanation]:

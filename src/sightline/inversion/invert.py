@@ -19,7 +19,7 @@ from sightline.models.door import as_model
 from sightline.models.place import batch_for
 from sightline.models.protocol import SketchModel
 from sightline.sketch.batch import SketchBatch
-from sightline.sketch.luck import digest
+from sightline.sketch.luck import seed_of
 from sightline.sketch.sketch import Sketch
 
 Layout = Float[np.ndarray, "_ 2"]
@@ -224,7 +224,7 @@ def _check_start(start: Start, sketches: Sequence[Sketch]) -> None:
 
 def _luck(sketch: Sketch, seed: int, restart: int) -> Float[Tensor, "strokes 2"]:
     """Standard normal noise, seeded by the drawing itself: other drawings do not change it."""
-    own = int.from_bytes(digest(sketch, f"{seed}/{restart}")[:7], "big")
+    own = seed_of(sketch, f"{seed}/{restart}")
     generator = torch.Generator().manual_seed(own)
     return torch.randn(len(sketch), 2, generator=generator, dtype=torch.float64)
 

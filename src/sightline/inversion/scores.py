@@ -15,7 +15,7 @@ from sightline.inversion.invert import Progress, recover, transfer
 from sightline.inversion.trajectory import Trajectory, layout_distance
 from sightline.metrics.intervals import Interval, bootstrap_mean, bootstrap_median
 from sightline.models.door import as_model
-from sightline.sketch.luck import digest
+from sightline.sketch.luck import seed_of
 from sightline.sketch.sketch import Sketch
 
 
@@ -127,7 +127,7 @@ def score_inversion(
 def other_label(sketch: Sketch, labels: Sequence[str], seed: int) -> str:
     """A label that is not the drawing's own, by a hash of the drawing and the seed."""
     others = [label for label in labels if label != sketch.label]
-    return others[int.from_bytes(digest(sketch, f"{seed}/other")[:4], "big") % len(others)]
+    return others[seed_of(sketch, f"{seed}/other", size=4) % len(others)]
 
 
 def _means(groups: list[list[Trajectory]], seed: int) -> Any:

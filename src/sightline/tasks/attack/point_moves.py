@@ -17,7 +17,7 @@ from sightline.models.as_found import as_found
 from sightline.models.protocol import PictureModel, SketchModel
 from sightline.parts.bound import see_softly
 from sightline.sketch.batch import SketchBatch
-from sightline.sketch.luck import digest
+from sightline.sketch.luck import seed_of
 
 Loss = Literal["margin", "cross_entropy"]
 LOSSES = ("margin", "cross_entropy")
@@ -283,7 +283,7 @@ def moves_by_luck(
 
 def _luck(batch: SketchBatch, index: int, seed: int, full: bool) -> Float[Tensor, "points 2"]:
     sketch = batch.sketch(index)
-    own = int.from_bytes(digest(sketch, f"{seed}/move")[:7], "big")
+    own = seed_of(sketch, f"{seed}/move")
     generator = torch.Generator().manual_seed(own)
     angle, radius = torch.rand(2, len(sketch.points), generator=generator, dtype=torch.float64)
     offset = torch.stack([(math.tau * angle).cos(), (math.tau * angle).sin()], 1)

@@ -13,7 +13,7 @@ from sightline.models.as_found import as_found
 from sightline.models.door import as_model
 from sightline.sketch.batch import SketchBatch, offsets_of
 from sightline.sketch.lengths import line_length
-from sightline.sketch.luck import digest
+from sightline.sketch.luck import seed_of
 from sightline.sketch.sketch import Sketch
 from sightline.tasks.attack.attack import Attack
 from sightline.tasks.attack.case import Case
@@ -75,7 +75,8 @@ def insert_stroke(
     network = as_model(model)
     with as_found(network), torch.no_grad():
         case = Case.of(network, sketch, target)
-        allowed = share * ink_length(case.reading.read)
+        ink = ink_length(case.reading.read)
+        allowed = share * ink
         longest = max(allowed - ROUNDING, allowed / 2)
         strokes = strokes_by_luck(case.reading.read, longest, tries, seed=seed)
         many = inserted(case, strokes)
@@ -94,7 +95,7 @@ def insert_stroke(
             attacked,
             after,
             budget=share,
-            used=line_length(line) / ink_length(case.reading.read),
+            used=line_length(line) / ink,
             evaluations=tries + (2 * steps + 1) * len(best) * bool(steps),
             stroke=len(sketch),
         )
@@ -111,7 +112,7 @@ def strokes_by_luck(
         count: how many.
         seed: of the luck.
     """
-    own = int.from_bytes(digest(read, f"{seed}/insert")[:7], "big")
+    own = seed_of(read, f"{seed}/insert")
     luck = torch.Generator().manual_seed(own)
     lo, hi = torch.from_numpy(read.box).view(2, 2)
     return [_by_luck(lo, hi, longest, luck) for _ in range(count)]

@@ -14,7 +14,7 @@ from sightline.game import Game
 from sightline.methods import METHODS, explain, p_sla
 from sightline.parts import Points, Strokes
 from sightline.parts.bound import prepared
-from sightline.sketch.luck import digest
+from sightline.sketch.luck import seed_of
 from sightline.sketch.sketch import Sketch
 from sightline.tasks.healing.pieces import Piece, Pieces, drawn, length_of, whole, without
 from sightline.tasks.healing.record import Healing, begin
@@ -285,4 +285,4 @@ def _may_go(healing: Healing, piece: Piece, keep: float) -> bool:
 
 def _seed(sketch: Sketch, seed: int) -> int:
     """Luck of a drawing's own, so that every step has another."""
-    return int.from_bytes(digest(sketch, f"{seed}/healing")[:6], "big")
+    return seed_of(sketch, f"{seed}/healing", size=6)
