@@ -140,7 +140,7 @@ class Gallery:
         self.check(encoder)
         skipped = Skipped() if skipped is None else skipped
         roots, entries = _entries(items, self.roots, on_error, skipped)
-        known = {*files_of(self.roots, self.items), None} - {None}
+        known = set(files_of(self.roots, self.items)) - {None}
         files = files_of(roots, [entry.item for entry in entries])
         new = [entry for entry, file in zip(entries, files, strict=True) if file not in known]
         kept = Indexing(encoder, batch, on_error, skipped, tell).encoded(new)
